@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * daemon: what a long-running program owes its supervisor. Signals as a file descriptor for the
+ * loop, readiness to systemd (sd_notify's datagram), the limit of open files.
+ * Main thread, at start.
+ */
+#ifndef COMMON_DAEMON_H
+#define COMMON_DAEMON_H
+
+#include "common/base/base.h"
+
+#include <signal.h>
+
+/* Blocks HUP, INT, TERM, USR1 in this and all later threads, ignores PIPE; the returned signalfd
+ * reports the blocked ones. */
+int daemon_open_signals(void);
+/* The next signal from it, 0: none. */
+int daemon_take_signal(int fd);
+/* "READY=1", "RELOADING=1\nMONOTONIC_USEC=…", "STATUS=…": nothing happens outside systemd. */
+void daemon_notify(const char *state);
+/* Raises the soft limit of open files to the hard one; returns it. */
+uint64_t daemon_raise_file_limit(void);
+
+#endif

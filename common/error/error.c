@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "common/error/error.h"
+
+#include "common/text/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void add(struct errors *e, struct place at, bool is_warning, const char *fmt, va_list args)
+{
+    struct text message = {0};
+
+    if (is_warning)
+        e->n_warnings++;
+    else
+        e->n_errors++;
+    if (e->n >= ERRORS_KEPT)
+        return;
+    text_vaddf(&message, fmt, args);
+    BASE_GROW(e->items, e->n, e->cap);
+    e->items[e->n++] = (struct error){
+        .file = at.file ? base_strdup(at.file) : NULL,
+        .line = at.line,
+        .column = at.column,
+        .is_warning = is_warning,
+        .message = message.p,
+    };
+}
+
+void errors_add(struct errors *e, struct place at, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    add(e, at, false, fmt, args);
+    va_end(args);
+}
+
+void errors_warn(struct errors *e, struct place at, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    add(e, at, true, fmt, args);
+    va_end(args);
+}
+
+void errors_set_excerpt(struct errors *e, const char *line, size_t n)
+{
+    struct text t = {0};
+    struct error *last;
+
+    if (e->n == 0 || e->n_errors + e->n_warnings > e->n)
+        return;
+    last = &e->items[e->n - 1];
+    while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r'))
+        n--;
+    if (n > 200)
+        n = 200;
+    text_adds(&t, "    ");
+    text_add(&t, line, n);
+    if (last->column > 0 && last->column <= n + 1) {
+        text_adds(&t, "\n    ");
+        for (unsigned i = 1; i < last->column; i++)
+            text_add(&t, line[i - 1] == '\t' ? "\t" : " ", 1);
+        text_adds(&t, "^");
+    }
+    free(last->excerpt);
+    last->excerpt = t.p;
+}
+
+void errors_merge(struct errors *e, struct errors *from)
+{
+    for (size_t i = 0; i < from->n; i++) {
+        if (e->n >= ERRORS_KEPT)
+            break;
+        BASE_GROW(e->items, e->n, e->cap);
+        e->items[e->n++] = from->items[i];
+        from->items[i] = (struct error){0};
+    }
+    e->n_errors += from->n_errors;
+    e->n_warnings += from->n_warnings;
+    errors_free(from);
+}
+
+static void describe(const struct error *x, struct text *t)
+{
+    if (x->file != NULL) {
+        text_adds(t, x->file);
+        if (x->line > 0)
+            text_addf(t, ":%u", x->line);
+        if (x->column > 0)
+            text_addf(t, ":%u", x->column);
+        text_adds(t, ": ");
+    }
+    text_addf(t, "%s: %s\n", x->is_warning ? "warning" : "error", x->message);
+}
+
+static void describe_all(const struct errors *e, bool with_excerpts, struct text *t)
+{
+    for (size_t i = 0; i < e->n; i++) {
+        describe(&e->items[i], t);
+        if (with_excerpts && e->items[i].excerpt != NULL)
+            text_addf(t, "%s\n", e->items[i].excerpt);
+    }
+    if (e->n_errors + e->n_warnings > e->n)
+        text_addf(t, "… and %zu more\n", e->n_errors + e->n_warnings - e->n);
+}
+
+void errors_print(const struct errors *e, FILE *out)
+{
+    struct text t = {0};
+
+    describe_all(e, true, &t);
+    if (t.n > 0)
+        fwrite(t.p, 1, t.n, out);
+    text_free(&t);
+}
+
+char *errors_to_string(const struct errors *e)
+{
+    struct text t = {0};
+
+    text_adds(&t, "");
+    describe_all(e, false, &t);
+    return t.p;
+}
+
+void errors_free(struct errors *e)
+{
+    for (size_t i = 0; i < e->n; i++) {
+        free(e->items[i].file);
+        free(e->items[i].message);
+        free(e->items[i].excerpt);
+    }
+    free(e->items);
+    *e = (struct errors){0};
+}
