@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * config: what the operator wrote in edge-proxy.yaml, checked and typed. Immutable; one per
+ * generation. Things refer to each other by index. Control thread loads it, workers read it.
+ */
+#ifndef EDGE_PROXY_CONFIG_H
+#define EDGE_PROXY_CONFIG_H
+
+#include "common/addr/addr.h"
+#include "common/arena/arena.h"
+#include "common/error/error.h"
+
+struct config_listener {
+    struct addr address;
+    struct place place;
+    bool is_tls;
+};
+
+struct config_certificate {
+    const char *certificate_path, *key_path; /* the chain and its key, PEM */
+    struct place place;
+};
+
+struct config_tls {
+    const struct config_certificate *certificates; /* the first is the default; SNI picks */
+    size_t n_certificates;
+    int min_version; /* TLS1_2_VERSION or TLS1_3_VERSION */
+};
+
+/* TLS towards an origin or pool. */
+struct config_origin_tls {
+    bool is_on;
+    const char *server_name; /* SNI and the name that is verified; NULL: the Host that is sent */
+    const char *ca_path;     /* NULL: the system's */
+    bool is_unverified;      /* operator's explicit wish */
+};
+
+struct config_origin {
+    const char *name; /* as written, for logs and status */
+    struct addr address;
+    uint32_t weight;
+};
+
+struct config_check {
+    const char *path, *host; /* GET path with this Host; path NULL: a TCP connect is enough */
+    uint32_t interval_ms, timeout_ms;
+    uint32_t rise, fall;
+    uint16_t status_low, status_high; /* inclusive */
+};
+
+struct config_pool {
+    const char *name;
+    const struct config_origin *origins;
+    size_t n_origins;
+    struct config_origin_tls tls;
+    struct config_check check; /* interval_ms 0: no active checks */
+    const char *host_header;   /* sent instead of the client's Host; NULL: the client's */
+    uint32_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms;
+    uint32_t keep_idle; /* idle connections kept per worker */
+};
+
+struct config_route {
+    const char *prefix; /* of the path, ends in '/' or matches whole segments */
+    uint16_t pool;
+    bool is_cached;
+    uint32_t
+        default_ttl_s; /* freshness for responses that carry none and have a validator; 0: none */
+    bool has_client_no_cache; /* request Cache-Control: no-cache is obeyed */
+};
+
+struct config_site {
+    const char *name;
+    const char *const *hosts; /* lower case; "*.example.com" matches one or more labels; "*" any */
+    size_t n_hosts;
+    const struct config_route *routes; /* longest prefix first */
+    size_t n_routes;
+    bool is_redirect_https;
+};
+
+struct config_cache {
+    uint64_t memory_bytes; /* 0: no cache */
+    uint64_t max_object_bytes;
+};
+
+struct config_peer {
+    const char *name; /* as written */
+    struct addr address;
+};
+
+struct config_control {
+    const struct config_peer *servers; /* every gslb-dns node; none: no channel */
+    size_t n_servers;
+    const char *certificate_path, *key_path, *ca_path;
+    struct place tls_place;
+    const char *socket_path; /* gslbctl's local socket; NULL: none */
+    struct place socket_place;
+    uint32_t report_interval_ms;
+};
+
+struct config_limits {
+    uint32_t header_timeout_ms;  /* whole request head, absolute */
+    uint32_t keep_alive_ms;      /* idle between requests */
+    uint32_t body_idle_ms;       /* no progress of a body, either direction */
+    uint32_t head_bytes;         /* request head */
+    uint32_t max_connections;    /* per process; above it new ones are refused, counted */
+    uint32_t target_connections; /* load report: what this edge should carry */
+    uint32_t drain_ms;           /* at shutdown: wait so long for open requests */
+};
+
+enum config_forwarded { CONFIG_FORWARDED_X, CONFIG_FORWARDED_RFC7239, CONFIG_FORWARDED_BOTH };
+
+struct config {
+    struct arena arena;
+    const char *path;
+    const char *name; /* of this edge: must be its certificate's */
+    uint32_t workers; /* 0: one per CPU */
+    const struct config_listener *listeners;
+    size_t n_listeners;
+    struct config_tls tls;
+    const struct config_pool *pools;
+    size_t n_pools;
+    const struct config_site *sites;
+    size_t n_sites;
+    struct config_cache cache;
+    struct config_limits limits;
+    struct config_control control;
+    enum config_forwarded forwarded;
+    const struct prefix *trusted; /* peers whose X-Forwarded-For and Forwarded are kept */
+    size_t n_trusted;
+    const char *access_log_path; /* "-" is standard output; NULL: off */
+    struct place access_log_place;
+    struct addr metrics; /* length 0: off */
+    struct place metrics_place;
+};
+
+struct config *config_load(const char *path, struct errors *errors);
+void config_free(struct config *c);
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * config: what the operator wrote in gslb-dns.yaml, checked and typed. A configuration is
+ * immutable and belongs to one generation of the world; it names things by index: services refer
+ * to regions, regions to edges, by their place in these arrays. Control thread.
+ */
+#ifndef GSLB_DNS_CONFIG_H
+#define GSLB_DNS_CONFIG_H
+
+#include "common/addr/addr.h"
+#include "common/arena/arena.h"
+#include "common/error/error.h"
+
+/* An edge: one machine with edge-proxy, known by the name in its certificate. */
+struct config_edge {
+    const char *name;
+    uint16_t region;
+    const struct ip *addresses; /* what visitors are sent to, IPv4 and IPv6 */
+    size_t n_addresses;
+};
+
+struct config_region {
+    const char *name;
+    double latitude, longitude;
+    uint32_t first_edge, n_edges; /* its edges stand together in config.edges */
+};
+
+enum config_all_down { CONFIG_SERVE_ALL, CONFIG_REFUSE, CONFIG_NODATA, CONFIG_FALLBACK };
+
+/* A steered name: A and AAAA are answered by policy. */
+struct config_service {
+    const char *name;        /* as written, without the final dot */
+    struct place place;      /* of its key, for messages that need the zones */
+    const char *policy;      /* a name that steer knows */
+    const uint16_t *regions; /* in configured order */
+    size_t n_regions;
+    uint32_t ttl_s;
+    uint32_t max_addresses; /* in one answer */
+    enum config_all_down all_down;
+    const struct ip *fallback; /* with CONFIG_FALLBACK */
+    size_t n_fallback;
+};
+
+struct config_zone {
+    const char *name; /* without the final dot; "." for the root */
+    const char *path; /* of its zone file */
+    struct place place;
+};
+
+/* When an edge leaves the answers and comes back (gdnsd's down_thresh and up_thresh). */
+struct config_health {
+    uint32_t stale_after_ms;    /* without a report for so long: down */
+    uint32_t down_threshold;    /* bad reports in a row that take an edge out */
+    uint32_t up_threshold;      /* good reports in a row that bring it back */
+    uint32_t keep_last_view_ms; /* all edges lost at once: keep the last good view for so long;
+                                   0: do not */
+};
+
+struct config_control {
+    const struct addr *listen; /* for edges and remote operators; none: no channel */
+    size_t n_listen;
+    struct place listen_place;
+    const char *socket_path; /* gslbctl's local socket; NULL: none */
+    struct place socket_place;
+    const char *certificate_path, *key_path, *ca_path;
+    struct place tls_place;
+};
+
+struct config {
+    struct arena arena; /* everything below lives here */
+    const char *path;
+    const struct addr *listen; /* UDP and TCP */
+    size_t n_listen;
+    struct place listen_place;
+    uint32_t workers;           /* 0: one per CPU */
+    uint32_t udp_payload_bytes; /* largest UDP answer (EDNS buffer size we announce) */
+    uint32_t tcp_idle_ms, tcp_max_connections;
+    struct addr metrics; /* length 0: off */
+    struct place metrics_place;
+    const char *state_path; /* drains survive restarts here; NULL: not kept */
+    const char *const *geo_paths;
+    size_t n_geo_paths;
+    struct place geo_place;
+    const struct config_region *regions;
+    size_t n_regions;
+    const struct config_edge *edges;
+    size_t n_edges;
+    const uint16_t *region_order; /* for clients without a location: all regions */
+    const struct config_service *services;
+    size_t n_services;
+    const struct config_zone *zones;
+    size_t n_zones;
+    struct config_health health;
+    struct config_control control;
+};
+
+/* Reads and checks path; all mistakes go to errors (NULL is returned then). The caller frees. */
+struct config *config_load(const char *path, struct errors *errors);
+void config_free(struct config *c);
+
+#endif
