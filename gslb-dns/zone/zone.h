@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * zone: authoritative data, loaded from zone files (RFC 1035 section 5) into ready-made wire
+ * RRsets, and found by name. The only room beside sign that uses ldns, and only while loading.
+ *
+ *   qname ─▶ zone_prepare (which zone, hashes, prefetch) ─▶ zone_find (verdict, node, RRset)
+ *
+ * A loaded zone is immutable: workers read it inside a snapshot, without lock and without malloc.
+ * All of its memory is one arena, freed with the generation that holds the zone.
+ *
+ * Wire form of an RRset: its records one after the other as they go into a packet, each beginning
+ * with a two-byte compression pointer for the owner that says "the question" (0xC00C). Names inside
+ * RDATA that RFC 3597 section 4 allows to compress end in a two-byte pointer to the zone's apex
+ * where they can; such pointers are listed as fixups, because the apex stands at a place in the
+ * question that depends on the QNAME's length. So an answer is: copy, patch few pointers.
+ */
+#ifndef GSLB_DNS_ZONE_H
+#define GSLB_DNS_ZONE_H
+
+#include "common/base/base.h"
+#include "common/error/error.h"
+#include "gslb-dns/wire/wire.h"
+
+struct zone_node;
+
+/* A name in an RRset's RDATA whose addresses belong into the additional section (NS, MX, SRV,
+ * SVCB/HTTPS), at this offset of the wire form. */
+struct zone_target {
+    const struct zone_node *node;
+    uint16_t offset;
+};
+
+struct zone_rrset {
+    uint16_t type;
+    uint16_t count;
+    uint32_t ttl_s; /* also in the wire form */
+    uint16_t wire_bytes;
+    uint8_t n_fixups; /* saturates: an RRset with more is stored uncompressed */
+    uint8_t n_targets;
+    const uint8_t *wire;
+    const uint16_t *fixups; /* offsets in wire of pointers to the apex; the pointer's stored value
+                               is 0xC000, to which the apex's place in the packet is added */
+    const struct zone_target *targets;
+};
+
+enum { ZONE_NO_SERVICE = 0xffff };
+
+/* A name that exists: has records, is steered, or lies above one that does (an empty non-terminal,
+ * RFC 4592 section 2.2.2). */
+struct zone_node {
+    const struct zone_node *parent;   /* NULL at the apex */
+    const struct zone_node *wildcard; /* its child "*", or NULL */
+    const struct zone_node *cut;      /* the zone cut at or above it below the apex, or NULL */
+    const struct zone_rrset *rrsets;
+    uint16_t n_rrsets;
+    uint16_t service; /* answers A and AAAA here; ZONE_NO_SERVICE: none */
+    uint8_t name_bytes;
+    uint8_t n_labels;
+    const uint8_t *name; /* wire form, lower case, whole */
+};
+
+struct zone {
+    struct wire_name apex;
+    const struct zone_node *root;          /* the apex' node */
+    const struct zone_rrset *soa;          /* as it stands */
+    const struct zone_rrset *negative_soa; /* TTL min(SOA TTL, MINIMUM), RFC 2308 section 3 */
+    uint32_t serial;
+    size_t n_names, n_records, memory_bytes;
+    struct zone_index *index;
+    void *memory;
+};
+
+/* A steered name that a zone must give room to. */
+struct zone_service {
+    struct wire_name name;
+    uint16_t service;
+    struct place place; /* in the configuration, for conflicts with the zone's records */
+};
+
+/* Loads one zone. Everything wrong with the file goes to errors, with file and line; NULL then.
+ * Checks beyond syntax: SOA once at the apex, NS at the apex, names within the zone, CNAME alone,
+ * DNAME rules, one TTL per RRset (warning, the lowest is taken, RFC 2181 section 5.2), glue for
+ * in-zone delegations (warning), no A/AAAA/CNAME at a steered name. */
+struct zone *zone_load(const char *name, const char *path, const struct zone_service *services,
+                       size_t n_services, struct errors *errors);
+void zone_free(struct zone *z);
+
+/* All zones of a world; borrowed, sorted out by longest match. */
+struct zone_set;
+struct zone_set *zone_set_new(struct zone *const *zones, size_t n);
+void zone_set_free(struct zone_set *s); /* not the zones */
+
+enum zone_verdict {
+    ZONE_NOT_OURS, /* REFUSED */
+    ZONE_ANSWER,   /* rrset holds the answer */
+    ZONE_CNAME,    /* rrset is a CNAME and the type asked is another one */
+    ZONE_DNAME,    /* rrset is a DNAME above the name: synthesise (RFC 6672) */
+    ZONE_STEERED,  /* node->service answers, type A or AAAA */
+    ZONE_NODATA,
+    ZONE_NXDOMAIN,
+    ZONE_REFERRAL, /* rrset is the NS RRset of node, the cut */
+    ZONE_ANY,      /* type ANY at a name with data: rrset is one of its RRsets (RFC 8482), or NULL
+                      where the node has only a service */
+};
+
+/* A query's walk through the zones. prepare and find are apart so that a batch can prepare all of
+ * its queries, and the memory they need is on its way when find looks. */
+struct zone_lookup {
+    const struct zone *zone; /* NULL: not ours */
+    uint64_t hash;           /* of the whole name */
+    const struct zone_node *node;
+    const struct zone_rrset *rrset;
+    bool is_wildcard; /* node is a wildcard that the name matches */
+};
+
+void zone_prepare(const struct zone_set *s, const struct wire_name *qname, uint16_t qtype,
+                  struct zone_lookup *out);
+enum zone_verdict zone_find(struct zone_lookup *l, const struct wire_name *qname, uint16_t qtype);
+/* The next link of a CNAME chain: looks for name in the zone that l found. ZONE_NOT_OURS: it lies
+ * outside that zone, the chain ends there. */
+enum zone_verdict zone_find_next(struct zone_lookup *l, const struct wire_name *name,
+                                 uint16_t qtype);
+const struct zone_rrset *zone_node_rrset(const struct zone_node *n, uint16_t type);
+/* The target of a CNAME or DNAME RRset of this zone, in wire_name form. */
+void zone_target_name(const struct zone *z, const struct zone_rrset *cname, struct wire_name *out);
+
+#endif
