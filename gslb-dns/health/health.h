@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * health: what this node believes of each edge. A pure state machine: reports, lost links, drains
+ * and the passing of time go in; states, with since when and why, come out. No I/O and no clock:
+ * every call is told the time (monotonic milliseconds). Control thread only; the world room turns
+ * its verdicts into the view that the answers use.
+ *
+ *            good × up_threshold
+ *   UNKNOWN ────────────────────▶ UP ──bad × down_threshold, or no report for stale_after──▶ DOWN
+ *   DOWN ──first good──▶ RISING ──good × up_threshold──▶ UP       RISING ──bad──▶ DOWN
+ *   any ──drain──▶ DRAINING ──undrain──▶ what the reports say
+ *
+ * The first good report of an edge that was never heard of makes it UP at once: a node that starts
+ * (or restarts) beside a healthy fleet must not answer "all down" for up_threshold seconds.
+ *
+ * Fail static: when every edge that was UP becomes stale at once (within stale_after), the node
+ * suspects itself, not the world. It keeps its last good view for keep_last_view and says so. An
+ * edge that itself says it cannot serve is never kept by that.
+ */
+#ifndef GSLB_DNS_HEALTH_H
+#define GSLB_DNS_HEALTH_H
+
+#include "common/base/base.h"
+
+enum health_state { HEALTH_UNKNOWN, HEALTH_UP, HEALTH_DOWN, HEALTH_DRAINING, HEALTH_RISING };
+
+enum { HEALTH_REASON = 96 };
+
+struct health_settings {
+    uint32_t stale_after_ms, down_threshold, up_threshold, keep_last_view_ms;
+};
+
+/* One edge as it stands. */
+struct health_edge {
+    enum health_state state;
+    int64_t since_ms; /* monotonic */
+    char reason[HEALTH_REASON];
+    bool is_connected;
+    bool is_usable;      /* in the answers: UP, or kept by fail static */
+    int64_t reported_ms; /* newest report, 0: none */
+};
+
+struct health;
+
+struct health *health_new(size_t n_edges, const struct health_settings *settings, int64_t now_ms);
+void health_free(struct health *h);
+
+/* What happened to an edge. Each returns whether anything that answers depend on has changed. */
+bool health_on_report(struct health *h, size_t edge, bool can_serve, const char *reason,
+                      int64_t now_ms);
+bool health_on_connect(struct health *h, size_t edge, int64_t now_ms);
+bool health_on_disconnect(struct health *h, size_t edge, const char *why, int64_t now_ms);
+/* The operator's drain at this node, or the edge's own word that it drains. */
+bool health_set_drain(struct health *h, size_t edge, bool is_on, const char *reason,
+                      int64_t now_ms);
+/* Time passes: call it at least every 100 ms. */
+bool health_tick(struct health *h, int64_t now_ms);
+/* When the next state could change by time alone; INT64_MAX: never. */
+int64_t health_next_change_ms(const struct health *h);
+
+const struct health_edge *health_edge(const struct health *h, size_t edge);
+/* The node has lost all edges at once and serves its last good view. */
+bool health_is_self_suspect(const struct health *h);
+const char *health_state_name(enum health_state s);
+
+/* A reload: the edges of the new configuration take over the states of the same edges of the old
+ * one; old_index[i] is edge i's place in old, or SIZE_MAX. */
+struct health *health_take_over(const struct health *old, const size_t *old_index, size_t n_edges,
+                                const struct health_settings *settings, int64_t now_ms);
+
+#endif
