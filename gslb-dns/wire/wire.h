@@ -57,6 +57,7 @@ enum wire_rcode {
     WIRE_NOTIMP = 4,
     WIRE_REFUSED = 5,
     WIRE_YXDOMAIN = 6,
+    WIRE_NOTAUTH = 9,
     WIRE_BADVERS = 16,
     WIRE_BADCOOKIE = 23,
 };
@@ -77,12 +78,13 @@ struct wire_ecs {
     struct ip address; /* zero-filled beyond the source */
 };
 
-/* What the query says. Filled by wire_parse_query up to the point where its verdict fell. */
+/* What the query says. Filled by wire_parse_query up to the point where its verdict fell; qname,
+ * qtype and qclass mean something only with a question, the EDNS fields only with EDNS. */
 struct wire_query {
     uint16_t id;
-    uint8_t flags_high; /* QR Opcode AA TC RD */
-    uint8_t flags_low;  /* RA Z AD CD RCODE */
-    bool has_question;
+    uint8_t flags_high;      /* QR Opcode AA TC RD */
+    uint8_t flags_low;       /* RA Z AD CD RCODE */
+    bool has_question;       /* without one and yet WIRE_OK: a cookie only, RFC 7873 section 5.4 */
     uint16_t question_bytes; /* QNAME QTYPE QCLASS, at offset WIRE_HEADER, echoed as they came */
     uint16_t qtype, qclass;
     struct wire_name qname;
@@ -91,8 +93,8 @@ struct wire_query {
     uint16_t udp_payload_bytes; /* at least 512 */
     struct wire_ecs ecs;
     bool has_nsid, has_keepalive, has_padding;
-    uint8_t cookie_bytes; /* 0: none */
-    const uint8_t *cookie;
+    uint8_t cookie_bytes;  /* 0: none */
+    const uint8_t *cookie; /* in the packet */
 };
 
 /* Name, RCODE, counter label. One row per way in which a query ends before it is looked up. */
@@ -101,13 +103,15 @@ struct wire_query {
     X(WIRE_DROP_RUNT, WIRE_NOERROR, "runt")         /* below 12 bytes: no answer */ \
     X(WIRE_DROP_RESPONSE, WIRE_NOERROR, "response") /* QR=1: no answer */           \
     X(WIRE_BAD_OPCODE, WIRE_NOTIMP, "opcode")                                       \
-    X(WIRE_BAD_COUNT, WIRE_FORMERR, "count") /* RFC 9619 */                         \
+    X(WIRE_BAD_COUNT, WIRE_FORMERR, "count") /* RFC 9619; records in the answer or  \
+                                                authority section, as NSD has it */ \
     X(WIRE_BAD_NAME, WIRE_FORMERR, "name")                                          \
     X(WIRE_BAD_RECORD, WIRE_FORMERR, "record")                                      \
     X(WIRE_BAD_TRAILING, WIRE_FORMERR, "trailing")                                  \
     X(WIRE_BAD_OPT, WIRE_FORMERR, "opt")                                            \
     X(WIRE_BAD_ECS, WIRE_FORMERR, "ecs")                                            \
     X(WIRE_BAD_COOKIE, WIRE_FORMERR, "cookie")                                      \
+    X(WIRE_BAD_TSIG, WIRE_NOTAUTH, "tsig") /* no keys: RFC 8945 section 5.2.1 */    \
     X(WIRE_BAD_VERSION, WIRE_BADVERS, "version")                                    \
     X(WIRE_BAD_METATYPE, WIRE_FORMERR, "metatype")                                  \
     X(WIRE_BAD_TRANSFER, WIRE_REFUSED, "transfer")                                  \
@@ -120,6 +124,8 @@ enum wire_verdict {
         WIRE_VERDICT_COUNT
 };
 
+/* Reads a whole message (RFC 1035 section 4.1, RFC 6891 section 6.1). *q need not be cleared
+ * before; it borrows from the packet. */
 enum wire_verdict wire_parse_query(struct wire_query *q, const uint8_t *packet, size_t n);
 enum wire_rcode wire_verdict_rcode(enum wire_verdict v);
 const char *wire_verdict_label(enum wire_verdict v);
