@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * world: everything that answers depend on, in one immutable value: zones, steering and what is
+ * healthy. A query sees one world from its first step to its last.
+ *
+ *   reload ──▶ zones, services ─┐
+ *                               ├──▶ struct world ──snapshot──▶ answer (workers, read only)
+ *   health ──▶ view ────────────┘
+ *
+ * This half is what the answer path reads. It holds what a query needs as bytes that are ready to
+ * copy; whoever builds it has decided everything that does not depend on the client.
+ *
+ * Lifetime: zones, services and their maps belong to a generation (a reload); a view and the world
+ * that carries it are made anew whenever a verdict on an edge changes, and freed when no batch can
+ * still hold them. Threads: built by one, read by any number.
+ */
+#ifndef GSLB_DNS_WORLD_H
+#define GSLB_DNS_WORLD_H
+
+#include "common/base/base.h"
+#include "gslb-dns/geo/geo.h"
+#include "gslb-dns/steer/steer.h"
+#include "gslb-dns/zone/zone.h"
+
+/* The addresses of one family, ready-made: count records of equal size one after the other, each
+ * with the owner pointer 0xC00C, type, class IN and the service's TTL. count 0: no address. More
+ * records than an answer may carry are allowed: the answer starts at a random one, goes round, and
+ * takes at most the service's max_addresses. */
+struct world_addresses {
+    const uint8_t *wire;
+    uint16_t count;
+};
+
+enum { WORLD_A_BYTES = 16, WORLD_AAAA_BYTES = 28 };
+
+/* Where a client may be sent: one region's healthy edges, or the fallback. A site is chosen for a
+ * client before the family is looked at, so A and AAAA always name the same site. */
+struct world_site {
+    struct world_addresses a, aaaa;
+};
+
+/* How a service answers at this moment. */
+enum world_mode {
+    WORLD_STEER,     /* the nearest usable region */
+    WORLD_SERVE_ALL, /* every edge is down: steer over all regions, with all their addresses */
+    WORLD_FALLBACK,  /* every edge is down: sites[0], for everybody, scope 0 */
+    WORLD_NODATA,    /* every edge is down: no answer, scope 0 */
+    WORLD_REFUSE,    /* every edge is down: REFUSED */
+};
+
+/* What of a service changes with health. */
+struct world_service_view {
+    enum world_mode mode;
+    const uint64_t *usable;         /* STEER_BITMAP_WORDS(n_regions): regions with an address of
+                                       any family in sites */
+    const struct world_site *sites; /* by the service's region index */
+};
+
+/* What of a service stays as it is configured. Its regions are those of its steer_map. */
+struct world_service {
+    const struct steer_map *steer;
+    const struct geo_map *map; /* NULL: the policy does not look where a client is; class 0 */
+    uint32_t ttl_s;            /* also in the wire form */
+    uint16_t max_addresses;    /* of one family in one answer, at least 1 */
+    bool has_a, has_aaaa;      /* some edge of it has such an address, healthy or not. Without:
+                                  NODATA, scope 0, for everybody */
+};
+
+struct world {
+    const struct zone_set *zones;
+    const struct world_service *services;   /* zone_node.service is an index here */
+    const struct world_service_view *views; /* by the same index */
+    size_t n_services;
+    uint16_t udp_payload_bytes; /* the largest UDP answer, and what we announce */
+    uint32_t tcp_idle_ms;       /* what edns-tcp-keepalive tells (RFC 7828) */
+    const char *nsid;           /* answers a NSID request (RFC 5001); NULL: not told */
+    uint64_t generation;
+};
+
+#endif
