@@ -5,17 +5,33 @@
  * every call is told the time (monotonic milliseconds). Control thread only; the world room turns
  * its verdicts into the view that the answers use.
  *
- *            good × up_threshold
- *   UNKNOWN ────────────────────▶ UP ──bad × down_threshold, or no report for stale_after──▶ DOWN
- *   DOWN ──first good──▶ RISING ──good × up_threshold──▶ UP       RISING ──bad──▶ DOWN
- *   any ──drain──▶ DRAINING ──undrain──▶ what the reports say
+ *   UNKNOWN ──first good report──▶ UP                 UNKNOWN ──first bad report──▶ DOWN
+ *   UP ──bad × down_threshold, or silent for stale_after, or unlinked for half of that──▶ DOWN
+ *   DOWN ──first good──▶ RISING ──good × up_threshold──▶ UP
+ *   RISING ──bad, silent or unlinked──▶ DOWN
+ *   any ──drain──▶ DRAINING ──undrain──▶ what the reports said meanwhile
  *
  * The first good report of an edge that was never heard of makes it UP at once: a node that starts
  * (or restarts) beside a healthy fleet must not answer "all down" for up_threshold seconds.
  *
- * Fail static: when every edge that was UP becomes stale at once (within stale_after), the node
- * suspects itself, not the world. It keeps its last good view for keep_last_view and says so. An
- * edge that itself says it cannot serve is never kept by that.
+ * A run of good reports must be steady: reports that come within a twelfth of stale_after of each
+ * other count once, so that a link which was stuck and now delivers what had queued up cannot lift
+ * an edge in an instant.
+ *
+ * A lost link is a bad sign (a killed edge's kernel closes it at once), not yet a verdict: an edge
+ * that comes back and reports within half of stale_after (a renewed certificate, a node's reload)
+ * stays UP.
+ *
+ * Time in which this node itself did not run is not held against the edges: when two calls are
+ * more than HEALTH_GAP_MS apart, everything that was heard counts as heard that much later.
+ *
+ * Fail static: the node suspects itself rather than the world when
+ *   - no edge is heard any more at all (not even one that says it cannot serve), and
+ *   - at least two edges that were UP were lost by silence or a lost link, each within stale_after
+ *     of the next. (One edge alone that dies is far likelier than one node alone that is cut off.)
+ * It then keeps those edges in the answers for keep_last_view and says so. An edge that said it
+ * cannot serve, or that drains, is never kept. When an edge is heard again the suspicion is over:
+ * it is UP at once if it was kept, and the other kept ones have stale_after to be heard too.
  */
 #ifndef GSLB_DNS_HEALTH_H
 #define GSLB_DNS_HEALTH_H
@@ -24,7 +40,7 @@
 
 enum health_state { HEALTH_UNKNOWN, HEALTH_UP, HEALTH_DOWN, HEALTH_DRAINING, HEALTH_RISING };
 
-enum { HEALTH_REASON = 96 };
+enum { HEALTH_REASON = 96, HEALTH_GAP_MS = 1000 };
 
 struct health_settings {
     uint32_t stale_after_ms, down_threshold, up_threshold, keep_last_view_ms;
@@ -37,6 +53,7 @@ struct health_edge {
     char reason[HEALTH_REASON];
     bool is_connected;
     bool is_usable;      /* in the answers: UP, or kept by fail static */
+    bool is_kept;        /* in the answers by fail static only */
     int64_t reported_ms; /* newest report, 0: none */
 };
 
@@ -50,10 +67,11 @@ bool health_on_report(struct health *h, size_t edge, bool can_serve, const char 
                       int64_t now_ms);
 bool health_on_connect(struct health *h, size_t edge, int64_t now_ms);
 bool health_on_disconnect(struct health *h, size_t edge, const char *why, int64_t now_ms);
-/* The operator's drain at this node, or the edge's own word that it drains. */
+/* The operator's drain at this node, or the edge's own word that it drains. A drained edge's
+ * reports are followed all the while. */
 bool health_set_drain(struct health *h, size_t edge, bool is_on, const char *reason,
                       int64_t now_ms);
-/* Time passes: call it at least every 100 ms. */
+/* Time passes: call it when health_next_change_ms says, and at least every HEALTH_GAP_MS / 2. */
 bool health_tick(struct health *h, int64_t now_ms);
 /* When the next state could change by time alone; INT64_MAX: never. */
 int64_t health_next_change_ms(const struct health *h);

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * control: the node's end of the control channel. Accepts edges and operators (TLS listeners, the
+ * local Unix socket, the metrics page), keeps each edge's link and newest report, drives health
+ * with what it hears, keeps drains in the state file, answers gslbctl. It knows nothing of zones,
+ * geo or answers: those come up through control_hooks.
+ *
+ * A configuration takes effect in two steps, so that a bad one changes nothing:
+ *
+ *     change = control_prepare(c, config, errors);      opens what is new; NULL: refused
+ *     …prepare zones, geo…
+ *     control_commit(c, change);   or   control_discard(change);
+ *
+ * Commit keeps the links of edges that stay, closes those of edges that went, replaces listeners
+ * and certificates (open links keep the ones they were made with), carries health over, and calls
+ * on_health_change. From then on control refers to the new config (for its names and places), and
+ * the old one may be freed.
+ *
+ * Control thread only: everything here, and all hooks, run on the loop's thread.
+ */
+#ifndef GSLB_DNS_CONTROL_H
+#define GSLB_DNS_CONTROL_H
+
+#include "common/arena/arena.h"
+#include "common/error/error.h"
+#include "common/loop/loop.h"
+#include "common/text/text.h"
+#include "gslb-dns/config/config.h"
+#include "gslb-dns/health/health.h"
+
+/* What explain shows; strings live in the arena that is handed with it, or longer. NULL strings
+ * are shown as empty. */
+struct control_explain_region {
+    const char *name;
+    double distance_km; /* -1: no location */
+    bool is_usable;
+    const char *verdict;
+};
+
+struct control_explain {
+    const char *name, *policy, *client;
+    bool has_location;
+    double latitude, longitude;
+    const char *country, *location_source;
+    const struct control_explain_region *regions; /* ranked */
+    size_t n_regions;
+    const struct ip *addresses; /* of the answer, all families */
+    size_t n_addresses;
+    uint32_t ttl_s;
+    uint32_t scope_bits;
+    const char *scope_prefix, *chosen, *verdict;
+};
+
+/* What status shows beyond edges. */
+struct control_zone_status {
+    const char *name;
+    uint32_t serial;
+    uint64_t names, records;
+    const char *error;
+};
+
+struct control_status {
+    int64_t loaded_at_s;    /* wall clock */
+    const char *load_error; /* NULL: the newest load was taken */
+    const char *geo;
+    const struct control_zone_status *zones;
+    size_t n_zones;
+    /* For each service of the config in order, one bool per region of it in order. */
+    const bool *const *service_usable;
+};
+
+struct control_hooks {
+    void *arg;
+    /* What answers depend on has changed: publish a view from control_health. */
+    void (*on_health_change)(void *arg);
+    /* An operator wants a reload. Answer at once or later (a load may take long and this thread
+     * must go on) by control_finish_reload(ticket). */
+    void (*reload)(void *arg, uint64_t ticket);
+    /* Failure: error says why ("no such service"). */
+    struct outcome (*explain)(void *arg, const char *name, const char *client, struct arena *arena,
+                              struct control_explain *out, struct text *error);
+    void (*status)(void *arg, struct arena *arena, struct control_status *out);
+    /* The program's own counters; control adds its own and those of the channel. */
+    void (*metrics)(void *arg, struct text *out);
+};
+
+struct control;
+struct control_change;
+
+/* The loop need not run yet. hooks are copied. Nothing listens before the first commit. */
+struct control *control_new(struct loop *loop, const struct control_hooks *hooks);
+/* Closes all links and listeners. */
+void control_free(struct control *c);
+
+/* For --check: certificates, key and state file are read and judged; nothing is opened. */
+void control_check(const struct config *config, struct errors *errors);
+/* Reads certificates, opens listeners that are not open already. NULL: refused, errors say why. */
+struct control_change *control_prepare(struct control *c, const struct config *config,
+                                       struct errors *errors);
+void control_commit(struct control *c, struct control_change *change);
+void control_discard(struct control_change *change);
+
+/* Of the committed configuration, edges by their index there; valid until the next commit. */
+const struct health *control_health(const struct control *c);
+
+/* The answer to hooks.reload: text is what changed, or the errors when it was refused. Tickets of
+ * operators that have gone are ignored. */
+void control_finish_reload(struct control *c, uint64_t ticket, bool is_taken, const char *text);
+
+/* Where listener i of the configuration listens (the kernel's port for port 0); for tests. */
+struct addr control_listen_addr(const struct control *c, size_t i);
+/* What the metrics page and gslbctl metrics show, hooks.metrics included. */
+void control_write_metrics(const struct control *c, struct text *out);
+
+#endif
