@@ -101,8 +101,10 @@ static enum wire_verdict read_ecs(struct wire_query *q, const uint8_t *p, size_t
     unsigned family, source_bits;
     size_t address_bytes;
 
-    if (n < ECS_FIXED || q->ecs.is_present)
+    if (n < ECS_FIXED || q->ecs.is_present) {
+        q->ecs.is_present = false; /* two cannot be echoed */
         return WIRE_BAD_ECS;
+    }
     family = bytes_get_u16(p);
     source_bits = p[2];
     address_bytes = (source_bits + 7) / 8;

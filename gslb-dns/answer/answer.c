@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Read from the top: a batch goes through three steps, the third of which follows a query to the
+ * end of its chain of names.
+ *
+ *   read_query ─▶ find_name ─▶ compose
+ *                               ├─ explain_verdict   what ends before any lookup
+ *                               └─ answer_question   a loop over the names of the chain:
+ *                                    add_answer | add_steered | add_cname | add_dname |
+ *                                    add_referral | add_negative | add_any
+ */
+#include "gslb-dns/answer/answer_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* So many queries go through the steps together: enough to hide the way to RAM, few enough that
+ * what they have read is still in the nearest cache when it is used. */
+enum { GROUP = 16 };
+
+enum { HINFO = 13, ANY_TTL_S = 3600 };
+
+/* One query between its steps. */
+struct slot {
+    enum wire_verdict verdict;
+    enum zone_verdict found;
+    struct zone_lookup lookup;
+    const struct ip *client; /* of whom steering asks; NULL: not to be used */
+    struct ip source;
+    struct wire_query q;
+};
+
+struct answer_context {
+    const struct snapshot_slot *world;
+    struct metrics_block *counters;
+    uint64_t random;
+    struct wire_name links[2]; /* the chain's current name and the next */
+    struct slot slots[GROUP];
+};
+
+/* What became of one name of the chain. */
+enum step {
+    STEP_DONE,
+    STEP_FOLLOW, /* m->name is the next one */
+    STEP_FULL,   /* something that the answer needs does not fit */
+};
+
+static void read_query(struct answer_context *c, const struct world *w,
+                       const struct answer_query *io, struct slot *s);
+static void find_name(const struct world *w, const struct answer_query *io, struct slot *s);
+static uint32_t compose(struct answer_context *c, const struct world *w,
+                        const struct answer_query *io, struct slot *s);
+
+void answer_batch(struct answer_context *c, struct answer_query *queries, size_t n)
+{
+    const struct world *w = snapshot_read(c->world);
+
+    while (n > 0) {
+        size_t group = n < GROUP ? n : GROUP;
+
+        for (size_t i = 0; i < group; i++)
+            read_query(c, w, &queries[i], &c->slots[i]);
+        for (size_t i = 0; i < group; i++)
+            find_name(w, &queries[i], &c->slots[i]);
+        for (size_t i = 0; i < group; i++)
+            queries[i].out_bytes = compose(c, w, &queries[i], &c->slots[i]);
+        queries += group;
+        n -= group;
+    }
+}
+
+/* ---- step 1 ---- */
+
+static void count(struct answer_context *c, enum answer_counter counter)
+{
+    metrics_add(c->counters, counter, 1);
+}
+
+static void count_query(struct answer_context *c, const struct answer_query *io,
+                        const struct slot *s)
+{
+    bool is_v6 = io->source->sa.sa_family == AF_INET6;
+
+    count(c, io->is_tcp ? (is_v6 ? ANSWER_COUNTER_TCP6 : ANSWER_COUNTER_TCP4)
+                        : (is_v6 ? ANSWER_COUNTER_UDP6 : ANSWER_COUNTER_UDP4));
+    count(c, ANSWER_COUNTER_WIRE_OK + s->verdict);
+    if (s->verdict == WIRE_OK && s->q.has_edns) {
+        count(c, ANSWER_COUNTER_EDNS);
+        if (s->q.ecs.is_present)
+            count(c, ANSWER_COUNTER_ECS);
+    }
+}
+
+static bool has_lookup(const struct world *w, const struct slot *s)
+{
+    return s->verdict == WIRE_OK && s->q.has_question && w != NULL;
+}
+
+static void read_query(struct answer_context *c, const struct world *w,
+                       const struct answer_query *io, struct slot *s)
+{
+    s->verdict = wire_parse_query(&s->q, io->packet, io->packet_bytes);
+    count_query(c, io, s);
+    if (has_lookup(w, s))
+        zone_prepare(w->zones, &s->q.qname, s->q.qtype, &s->lookup);
+}
+
+/* ---- step 2 ---- */
+
+/* Whom the answer is for: the ECS prefix, else where the packet came from. SOURCE 0 asks that
+ * neither be used (RFC 7871 section 7.1.2). */
+static void find_client(const struct answer_query *io, struct slot *s)
+{
+    s->client = NULL;
+    if (!s->q.ecs.is_present) {
+        s->source = addr_ip(io->source);
+        s->client = &s->source;
+    } else if (s->q.ecs.source_bits > 0) {
+        s->client = &s->q.ecs.address;
+    }
+}
+
+static void find_name(const struct world *w, const struct answer_query *io, struct slot *s)
+{
+    if (!has_lookup(w, s))
+        return;
+    s->found =
+        s->lookup.zone == NULL ? ZONE_NOT_OURS : zone_find(&s->lookup, &s->q.qname, s->q.qtype);
+    find_client(io, s);
+    if (s->found == ZONE_STEERED) {
+        const struct geo_map *map = w->services[s->lookup.node->service].map;
+        if (map != NULL && s->client != NULL)
+            geo_prefetch(map, s->client);
+    } else if (s->found == ZONE_ANSWER) {
+        __builtin_prefetch(s->lookup.rrset->wire);
+    }
+}
+
+/* ---- step 3 ---- */
+
+static void explain_verdict(struct message *m, const struct slot *s);
+static void answer_question(struct answer_context *c, const struct world *w, struct slot *s,
+                            struct message *m);
+
+static enum answer_counter rcode_counter(enum wire_rcode rcode)
+{
+    static const uint8_t counters[] = {
+        [WIRE_NOERROR] = ANSWER_COUNTER_NOERROR,   [WIRE_FORMERR] = ANSWER_COUNTER_FORMERR,
+        [WIRE_SERVFAIL] = ANSWER_COUNTER_SERVFAIL, [WIRE_NXDOMAIN] = ANSWER_COUNTER_NXDOMAIN,
+        [WIRE_NOTIMP] = ANSWER_COUNTER_NOTIMP,     [WIRE_REFUSED] = ANSWER_COUNTER_REFUSED,
+        [WIRE_YXDOMAIN] = ANSWER_COUNTER_YXDOMAIN, [WIRE_NOTAUTH] = ANSWER_COUNTER_NOTAUTH,
+        [WIRE_BADVERS] = ANSWER_COUNTER_BADVERS,
+    };
+    return counters[rcode];
+}
+
+static uint32_t compose(struct answer_context *c, const struct world *w,
+                        const struct answer_query *io, struct slot *s)
+{
+    struct message m;
+
+    if (s->verdict == WIRE_DROP_RUNT || s->verdict == WIRE_DROP_RESPONSE)
+        return 0;
+    message_begin(&m, io, &s->q, w);
+    if (s->verdict != WIRE_OK) {
+        explain_verdict(&m, s);
+    } else if (unlikely(w == NULL)) {
+        m.rcode = WIRE_SERVFAIL;
+        m.ede = EDE_NOT_READY;
+    } else if (s->q.has_question) {
+        answer_question(c, w, s, &m);
+    }
+    count(c, rcode_counter(m.rcode));
+    if (unlikely(m.is_truncated))
+        count(c, ANSWER_COUNTER_TRUNCATED);
+    return message_finish(&m, io, &s->q, w);
+}
+
+static void explain_verdict(struct message *m, const struct slot *s)
+{
+    m->rcode = wire_verdict_rcode(s->verdict);
+    if (s->verdict == WIRE_BAD_TRANSFER)
+        m->ede = EDE_PROHIBITED;
+    else if (s->verdict == WIRE_BAD_CLASS)
+        m->ede = EDE_NOT_SUPPORTED;
+    else if (s->verdict == WIRE_BAD_METATYPE && s->q.qtype == WIRE_NXNAME)
+        m->ede = EDE_INVALID_QUERY_TYPE; /* RFC 9824 section 3.5 */
+}
+
+/* ---- the chain of names ---- */
+
+static enum step answer_name(struct answer_context *c, const struct world *w, struct slot *s,
+                             struct message *m);
+static enum step add_answer(struct answer_context *c, struct slot *s, struct message *m);
+static enum step add_steered(struct answer_context *c, const struct world *w, struct slot *s,
+                             struct message *m);
+static enum step add_cname(struct answer_context *c, struct slot *s, struct message *m);
+static enum step add_dname(struct answer_context *c, struct slot *s, struct message *m);
+static enum step add_referral(struct answer_context *c, struct slot *s, struct message *m);
+static enum step add_negative(struct answer_context *c, struct slot *s, struct message *m);
+static enum step add_any(struct answer_context *c, struct slot *s, struct message *m);
+
+/* The RCODE is that of the last name, RFC 6604 section 3. A chain that leaves the zone, or is
+ * longer than CHAIN_MAX, is left to the resolver to follow. */
+static void answer_question(struct answer_context *c, const struct world *w, struct slot *s,
+                            struct message *m)
+{
+    enum step step;
+
+    if (s->found == ZONE_NOT_OURS) {
+        m->rcode = WIRE_REFUSED;
+        m->ede = EDE_NOT_AUTHORITATIVE;
+        return;
+    }
+    m->is_authoritative = true;
+    m->apex_bytes = s->lookup.zone->apex.length;
+    m->apex_at = (uint16_t)(WIRE_HEADER + s->q.qname.length - m->apex_bytes);
+    step = answer_name(c, w, s, m);
+    for (int links = 1; unlikely(step == STEP_FOLLOW) && links < CHAIN_MAX; links++) {
+        s->found = zone_find_next(&s->lookup, m->name, s->q.qtype);
+        step = answer_name(c, w, s, m);
+    }
+    if (unlikely(step == STEP_FULL))
+        message_truncate(m);
+}
+
+static enum step answer_name(struct answer_context *c, const struct world *w, struct slot *s,
+                             struct message *m)
+{
+    switch (s->found) {
+    case ZONE_ANSWER:
+        return add_answer(c, s, m);
+    case ZONE_STEERED:
+        return add_steered(c, w, s, m);
+    case ZONE_CNAME:
+        return add_cname(c, s, m);
+    case ZONE_DNAME:
+        return add_dname(c, s, m);
+    case ZONE_REFERRAL:
+        return add_referral(c, s, m);
+    case ZONE_NXDOMAIN:
+        m->rcode = WIRE_NXDOMAIN;
+        return add_negative(c, s, m);
+    case ZONE_NODATA:
+        return add_negative(c, s, m);
+    case ZONE_ANY:
+        return add_any(c, s, m);
+    case ZONE_NOT_OURS:
+        break;
+    }
+    return STEP_DONE;
+}
+
+static uint16_t owner_at(const struct message *m)
+{
+    return message_suffix_at(m, m->name->length);
+}
+
+/* Uniform below n; n is small. */
+static size_t pick_below(struct answer_context *c, size_t n)
+{
+    c->random ^= c->random << 13;
+    c->random ^= c->random >> 7;
+    c->random ^= c->random << 17;
+    return (size_t)(((c->random >> 32) * n) >> 32);
+}
+
+/* Addresses of an RRset have one size, so that they can go round without being looked at. */
+static bool is_round(const struct zone_rrset *r)
+{
+    return r->count > 1 && (r->type == WIRE_A || r->type == WIRE_AAAA);
+}
+
+/* The addresses of one target, from the first of the RRset's targets that names it. */
+static bool has_earlier(const struct zone_rrset *r, size_t i)
+{
+    for (size_t k = 0; k < i; k++) {
+        if (r->targets[k].node == r->targets[i].node)
+            return true;
+    }
+    return false;
+}
+
+/* false: something did not fit. rrset_at: where the RRset with the targets stands. */
+static bool add_target(struct message *m, const struct zone_target *t, uint32_t rrset_at)
+{
+    static const uint16_t types[] = {WIRE_A, WIRE_AAAA};
+    uint32_t name_at = rrset_at + t->offset;
+    bool is_whole = true;
+
+    for (size_t i = 0; i < COUNT_OF(types); i++) {
+        const struct zone_rrset *r = zone_node_rrset(t->node, types[i]);
+
+        if (r != NULL && (name_at >= POINTER_LIMIT ||
+                          !message_add_rrset(m, SECTION_ADDITIONAL, r, (uint16_t)name_at)))
+            is_whole = false;
+    }
+    return is_whole;
+}
+
+static enum step add_answer(struct answer_context *c, struct slot *s, struct message *m)
+{
+    const struct zone_rrset *r = s->lookup.rrset;
+    uint32_t rrset_at = m->at;
+
+    if (is_round(r))
+        return message_add_round(m, r->wire, r->wire_bytes / r->count, r->count,
+                                 pick_below(c, r->count), r->count)
+                   ? STEP_DONE
+                   : STEP_FULL;
+    if (!message_add_rrset(m, SECTION_ANSWER, r, owner_at(m)))
+        return STEP_FULL;
+    /* What does not fit here is left out in silence, RFC 2181 section 9. */
+    for (size_t i = 0; unlikely(i < r->n_targets); i++) {
+        if (!has_earlier(r, i))
+            (void)add_target(m, &r->targets[i], rrset_at);
+    }
+    return STEP_DONE;
+}
+
+static void count_steered(struct answer_context *c, const struct slot *s,
+                          const struct answer_steering *by)
+{
+    if (by->mode != WORLD_STEER)
+        count(c, ANSWER_COUNTER_ALL_DOWN);
+    if (by->reason == ANSWER_BY_LOCATION)
+        count(c, s->q.ecs.is_present ? ANSWER_COUNTER_STEERED_ECS : ANSWER_COUNTER_STEERED_SOURCE);
+    else if (by->reason == ANSWER_BY_DEFAULT)
+        count(c, ANSWER_COUNTER_STEERED_DEFAULT);
+}
+
+/* A service that has no address of a family anywhere says so to everybody alike, scope 0; a region
+ * that has none says it to its own clients (RFC 7871 section 7.4: what exists should not depend on
+ * the network, and here it does only as far as the operator made it so). */
+static enum step add_steered(struct answer_context *c, const struct world *w, struct slot *s,
+                             struct message *m)
+{
+    uint16_t number = s->lookup.node->service;
+    const struct world_service *service = &w->services[number];
+    bool is_v6 = s->q.qtype == WIRE_AAAA;
+    size_t record_bytes = is_v6 ? WORLD_AAAA_BYTES : WORLD_A_BYTES;
+    const struct world_addresses *addresses;
+    struct answer_steering by;
+    size_t n;
+
+    if (is_v6 ? !service->has_aaaa : !service->has_a)
+        return add_negative(c, s, m);
+    by = answer_steer(w, number, s->client);
+    count_steered(c, s, &by);
+    m->scope = by.scope;
+    if (unlikely(by.mode != WORLD_STEER))
+        m->ede = EDE_OTHER;
+    if (unlikely(by.mode == WORLD_REFUSE)) {
+        m->rcode = WIRE_REFUSED;
+        m->is_authoritative = false;
+        return STEP_DONE;
+    }
+    if (unlikely(by.site == NULL))
+        return add_negative(c, s, m);
+    addresses = is_v6 ? &by.site->aaaa : &by.site->a;
+    if (addresses->count == 0)
+        return add_negative(c, s, m);
+    n = addresses->count < service->max_addresses ? addresses->count : service->max_addresses;
+    return message_add_round(m, addresses->wire, record_bytes, addresses->count,
+                             pick_below(c, addresses->count), n)
+               ? STEP_DONE
+               : STEP_FULL;
+}
+
+/* The other one of the two names than the message's current one. */
+static struct wire_name *next_link(struct answer_context *c, const struct message *m)
+{
+    return m->name == &c->links[0] ? &c->links[1] : &c->links[0];
+}
+
+static enum step add_cname(struct answer_context *c, struct slot *s, struct message *m)
+{
+    struct wire_name *target = next_link(c, m);
+    uint32_t cname_at = m->at;
+
+    if (!message_add_rrset(m, SECTION_ANSWER, s->lookup.rrset, owner_at(m)))
+        return STEP_FULL;
+    zone_target_name(s->lookup.zone, s->lookup.rrset, target);
+    m->name = target;
+    m->name_at = (uint16_t)(cname_at + RECORD_HEAD);
+    return STEP_FOLLOW;
+}
+
+/* name with its suffix, the DNAME's owner, replaced (RFC 6672 section 2.2); false: too long. */
+static bool substitute(const struct wire_name *name, uint8_t owner_bytes,
+                       const struct wire_name *target, struct wire_name *out)
+{
+    size_t kept = (size_t)(name->length - owner_bytes);
+    uint8_t wire[2 * WIRE_NAME_MAX];
+
+    memcpy(wire, name->bytes, kept);
+    memcpy(wire + kept, target->bytes, target->length);
+    return kept + target->length <= WIRE_NAME_MAX &&
+           wire_name_read(wire, kept + target->length, out);
+}
+
+/* The DNAME itself and a CNAME made from it, with the same TTL (RFC 6672 section 3.1). */
+static enum step add_dname(struct answer_context *c, struct slot *s, struct message *m)
+{
+    const struct zone_rrset *dname = s->lookup.rrset;
+    uint8_t owner_bytes = s->lookup.node->name_bytes;
+    struct wire_name *next = next_link(c, m), target;
+    uint32_t cname_at;
+
+    if (!message_add_rrset(m, SECTION_ANSWER, dname, message_suffix_at(m, owner_bytes)))
+        return STEP_FULL;
+    zone_target_name(s->lookup.zone, dname, &target);
+    if (!substitute(m->name, owner_bytes, &target, next)) {
+        m->rcode = WIRE_YXDOMAIN;
+        return STEP_DONE;
+    }
+    cname_at = m->at;
+    if (!message_add_record(m, WIRE_CNAME, dname->ttl_s, next->bytes, next->length))
+        return STEP_FULL;
+    m->name = next;
+    m->name_at = (uint16_t)(cname_at + RECORD_HEAD);
+    return s->q.qtype == WIRE_CNAME || s->q.qtype == WIRE_ANY ? STEP_DONE : STEP_FOLLOW;
+}
+
+/* Glue below the cut is part of the referral; without all of it TC is due (RFC 9471 section 3.1).
+ * Other addresses that the zone has for the child's name servers come as far as they fit. */
+static enum step add_referral(struct answer_context *c, struct slot *s, struct message *m)
+{
+    const struct zone_node *cut = s->lookup.node;
+    const struct zone_rrset *ns = s->lookup.rrset;
+    uint32_t ns_at = m->at;
+
+    if (m->counts[SECTION_ANSWER] == 0)
+        m->is_authoritative = false;
+    count(c, ANSWER_COUNTER_REFERRAL);
+    if (!message_add_rrset(m, SECTION_AUTHORITY, ns, message_suffix_at(m, cut->name_bytes)))
+        return STEP_FULL;
+    for (int is_required = 1; is_required >= 0; is_required--) {
+        for (size_t i = 0; i < ns->n_targets; i++) {
+            const struct zone_target *t = &ns->targets[i];
+
+            if ((t->node->cut == cut) == is_required && !has_earlier(ns, i) &&
+                !add_target(m, t, ns_at) && is_required)
+                return STEP_FULL;
+        }
+    }
+    return STEP_DONE;
+}
+
+static enum step add_negative(struct answer_context *c, struct slot *s, struct message *m)
+{
+    if (m->rcode == WIRE_NOERROR)
+        count(c, ANSWER_COUNTER_NODATA);
+    return message_add_rrset(m, SECTION_AUTHORITY, s->lookup.zone->negative_soa, m->apex_at)
+               ? STEP_DONE
+               : STEP_FULL;
+}
+
+/* One RRset of those that are there (RFC 8482 section 4.1), or where the name has only a service,
+ * the HINFO of section 4.2. */
+static enum step add_any(struct answer_context *c, struct slot *s, struct message *m)
+{
+    static const uint8_t rfc8482[] = "\x07RFC8482"; /* and an empty string, its final zero */
+
+    if (s->lookup.rrset != NULL)
+        return add_answer(c, s, m);
+    return message_add_record(m, HINFO, ANY_TTL_S, rfc8482, sizeof(rfc8482)) ? STEP_DONE
+                                                                             : STEP_FULL;
+}
+
+/* ---- the context ---- */
+
+struct answer_context *answer_context_new(const struct snapshot_slot *world,
+                                          struct metrics_block *counters)
+{
+    struct answer_context *c = base_zalloc(1, sizeof(*c));
+
+    c->world = world;
+    c->counters = counters;
+    if (getrandom(&c->random, sizeof(c->random), GRND_NONBLOCK) != sizeof(c->random))
+        c->random = (uint64_t)(uintptr_t)c;
+    c->random |= 1; /* never zero, or it would stay so */
+    return c;
+}
+
+void answer_context_free(struct answer_context *c)
+{
+    free(c);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * answer: from a query's bytes to the answer's bytes. The coordinator of the DNS path: answer.c
+ * names every step and does none of them itself.
+ *
+ *   net ─batch─▶ parse (wire) ─▶ find (zone) ─▶ compose: static | steered | chain | referral |
+ *                                                        negative ─▶ truncate ─▶ OPT ─▶ net
+ *
+ * A batch goes through each step together, so that the memory which the next step needs is on its
+ * way from RAM while other queries are worked on. No allocation, no lock, no system call.
+ *
+ * What is minimal about the answers: authority holds only SOA (negative) or NS (referral),
+ * additional only the addresses of targets that the zone itself has, and OPT.
+ *
+ * Lifetime: a context belongs to one thread and lives as long as it; queries and their buffers are
+ * the caller's. The world is read once per batch, inside the caller's snapshot_enter/leave.
+ */
+#ifndef GSLB_DNS_ANSWER_H
+#define GSLB_DNS_ANSWER_H
+
+#include "common/addr/addr.h"
+#include "common/base/base.h"
+#include "common/metrics/metrics.h"
+#include "common/snapshot/snapshot.h"
+#include "gslb-dns/wire/wire.h"
+#include "gslb-dns/world/world.h"
+
+/* Name, Prometheus name, help: the counters of the DNS path, those of net above it included. The
+ * verdicts of wire follow as rows of their own, ANSWER_COUNTER_WIRE_… */
+#define ANSWER_COUNTERS(X)                                                                         \
+    X(UDP4, "gslb_dns_queries_total{transport=\"udp\",family=\"4\"}", "Queries received.")         \
+    X(UDP6, "gslb_dns_queries_total{transport=\"udp\",family=\"6\"}", "Queries received.")         \
+    X(TCP4, "gslb_dns_queries_total{transport=\"tcp\",family=\"4\"}", "Queries received.")         \
+    X(TCP6, "gslb_dns_queries_total{transport=\"tcp\",family=\"6\"}", "Queries received.")         \
+    X(EDNS, "gslb_dns_queries_edns_total", "Queries with EDNS.")                                   \
+    X(ECS, "gslb_dns_queries_ecs_total", "Queries with EDNS Client Subnet.")                       \
+    X(NOERROR, "gslb_dns_answers_total{rcode=\"NOERROR\"}", "Answers by RCODE.")                   \
+    X(FORMERR, "gslb_dns_answers_total{rcode=\"FORMERR\"}", "Answers by RCODE.")                   \
+    X(SERVFAIL, "gslb_dns_answers_total{rcode=\"SERVFAIL\"}", "Answers by RCODE.")                 \
+    X(NXDOMAIN, "gslb_dns_answers_total{rcode=\"NXDOMAIN\"}", "Answers by RCODE.")                 \
+    X(NOTIMP, "gslb_dns_answers_total{rcode=\"NOTIMP\"}", "Answers by RCODE.")                     \
+    X(REFUSED, "gslb_dns_answers_total{rcode=\"REFUSED\"}", "Answers by RCODE.")                   \
+    X(YXDOMAIN, "gslb_dns_answers_total{rcode=\"YXDOMAIN\"}", "Answers by RCODE.")                 \
+    X(NOTAUTH, "gslb_dns_answers_total{rcode=\"NOTAUTH\"}", "Answers by RCODE.")                   \
+    X(BADVERS, "gslb_dns_answers_total{rcode=\"BADVERS\"}", "Answers by RCODE.")                   \
+    X(NODATA, "gslb_dns_nodata_total", "NOERROR answers that say: no records of this type.")       \
+    X(REFERRAL, "gslb_dns_referrals_total", "Answers that refer to a child zone.")                 \
+    X(TRUNCATED, "gslb_dns_truncated_total", "Answers with TC, to be asked again by TCP.")         \
+    X(STEERED_ECS, "gslb_dns_steered_total{by=\"ecs\"}", "Steered answers, by what.")              \
+    X(STEERED_SOURCE, "gslb_dns_steered_total{by=\"source\"}", "Steered answers, by what.")        \
+    X(STEERED_DEFAULT, "gslb_dns_steered_total{by=\"default\"}",                                   \
+      "Steered answers, by what.") /* no location, or not told */                                  \
+    X(ALL_DOWN, "gslb_dns_all_down_total", "Steered answers while every edge was down.")           \
+    X(UDP_DROP_PORT, "gslb_dns_udp_dropped_total{reason=\"port_0\"}", "UDP packets not answered.") \
+    X(UDP_DROP_LONG, "gslb_dns_udp_dropped_total{reason=\"too_long\"}",                            \
+      "UDP packets not answered.")                                                                 \
+    X(UDP_DROP_SEND, "gslb_dns_udp_dropped_total{reason=\"send_failed\"}",                         \
+      "UDP packets not answered.")                                                                 \
+    X(UDP_BATCHES, "gslb_dns_udp_batches_total", "Calls that received UDP queries.")               \
+    X(TCP_OPENED, "gslb_dns_tcp_opened_total", "TCP connections accepted.")                        \
+    X(TCP_CLOSED_PEER, "gslb_dns_tcp_closed_total{reason=\"peer\"}",                               \
+      "TCP connections closed, by reason.")                                                        \
+    X(TCP_CLOSED_ERROR, "gslb_dns_tcp_closed_total{reason=\"error\"}",                             \
+      "TCP connections closed, by reason.")                                                        \
+    X(TCP_CLOSED_IDLE, "gslb_dns_tcp_closed_total{reason=\"idle\"}",                               \
+      "TCP connections closed, by reason.")                                                        \
+    X(TCP_CLOSED_SLOW, "gslb_dns_tcp_closed_total{reason=\"slow_reader\"}",                        \
+      "TCP connections closed, by reason.")                                                        \
+    X(TCP_CLOSED_EVICTED, "gslb_dns_tcp_closed_total{reason=\"evicted\"}",                         \
+      "TCP connections closed, by reason.")                                                        \
+    X(TCP_CLOSED_CLIENT, "gslb_dns_tcp_closed_total{reason=\"client_limit\"}",                     \
+      "TCP connections closed, by reason.")                                                        \
+    X(TCP_CLOSED_FRAME, "gslb_dns_tcp_closed_total{reason=\"frame\"}",                             \
+      "TCP connections closed, by reason.")                                                        \
+    X(TCP_CLOSED_STOP, "gslb_dns_tcp_closed_total{reason=\"stop\"}",                               \
+      "TCP connections closed, by reason.")
+
+enum answer_counter {
+#define X(name, metric, help) ANSWER_COUNTER_##name,
+    ANSWER_COUNTERS(X)
+#undef X
+#define X(name, rcode, label) ANSWER_COUNTER_##name,
+        WIRE_VERDICTS(X)
+#undef X
+            ANSWER_COUNTER_COUNT
+};
+
+/* The table of these rows, for a struct metrics. */
+extern const struct metrics_counter answer_counter_table[ANSWER_COUNTER_COUNT];
+
+/* One message in, at most one out. */
+struct answer_query {
+    const uint8_t *packet;
+    uint32_t packet_bytes;
+    bool is_tcp;
+    const struct addr *source;
+    uint8_t *out;           /* for the answer, apart from the packet */
+    uint32_t out_cap_bytes; /* at least WIRE_UDP_MIN */
+    uint32_t out_bytes;     /* the answer's size; 0: none is due */
+};
+
+struct answer_context;
+
+/* world is read with each batch; counters: a block over answer_counter_table, this thread's own. */
+struct answer_context *answer_context_new(const struct snapshot_slot *world,
+                                          struct metrics_block *counters);
+void answer_context_free(struct answer_context *c);
+
+/* Answers n queries; each one's out and out_bytes are set. Before the first world is published
+ * everything is SERVFAIL. Hot path. */
+void answer_batch(struct answer_context *c, struct answer_query *queries, size_t n);
+
+/* Why a client gets what it gets: the path that answer_batch takes, without the bytes. */
+enum answer_reason {
+    ANSWER_BY_LOCATION, /* the client's location class has an order of its own */
+    ANSWER_BY_DEFAULT,  /* no location, or the policy does not ask: the default order */
+    ANSWER_BY_FALLBACK, /* every edge is down: the configured fallback */
+    ANSWER_BY_NOTHING,  /* every edge is down, and that is refused or empty; or none usable */
+};
+
+struct answer_steering {
+    enum answer_reason reason;
+    enum world_mode mode;
+    uint32_t class_id;
+    uint8_t scope;                 /* bits of the client's address that decided */
+    uint16_t region;               /* the service's region index, STEER_NONE: none */
+    const struct world_site *site; /* NULL: none */
+};
+
+/* What a service answers a client with; client NULL: an address that may not be used (SOURCE 0).
+ * The one function that both the hot path and explain go through. */
+struct answer_steering answer_steer(const struct world *w, uint16_t service,
+                                    const struct ip *client);
+
+struct answer_explanation {
+    enum zone_verdict verdict; /* of the last name of the chain */
+    struct wire_name name;     /* that name */
+    const struct zone *zone;   /* NULL: not ours */
+    const struct zone_rrset *rrset;
+    uint16_t service; /* with ZONE_STEERED */
+    bool has_family;  /* … whether any edge of it has addresses of the type asked for */
+    struct answer_steering steering;
+};
+
+void answer_explain(const struct world *w, const struct wire_name *name, uint16_t qtype,
+                    const struct ip *client, struct answer_explanation *out);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* answer, inside: the answer that is being composed, and the hands that write it. */
+#ifndef GSLB_DNS_ANSWER_INTERNAL_H
+#define GSLB_DNS_ANSWER_INTERNAL_H
+
+#include "common/bytes/bytes.h"
+#include "gslb-dns/answer/answer.h"
+
+enum {
+    CHAIN_MAX = 16,         /* CNAME and DNAME links in one answer */
+    POINTER_LIMIT = 0x4000, /* what a compression pointer cannot reach */
+    RECORD_HEAD = 12,       /* owner pointer, type, class, TTL, length of RDATA */
+};
+
+/* Extended DNS Errors (RFC 8914 section 5.2) that say more than the RCODE does. */
+enum ede {
+    EDE_NONE = -1,
+    EDE_OTHER = 0,
+    EDE_NOT_READY = 14,
+    EDE_PROHIBITED = 18,
+    EDE_NOT_AUTHORITATIVE = 20,
+    EDE_NOT_SUPPORTED = 21,
+    EDE_INVALID_QUERY_TYPE = 30,
+};
+
+enum section { SECTION_ANSWER, SECTION_AUTHORITY, SECTION_ADDITIONAL, SECTION_COUNT };
+
+/* One answer. Offsets count from the message's first byte. */
+struct message {
+    uint8_t *out;
+    uint32_t records_at; /* behind the question */
+    uint32_t at;         /* where the next record goes */
+    uint32_t limit;      /* where records must end: the OPT's room is kept back */
+    uint32_t cap;        /* where the message must end */
+    uint32_t opt_bytes;  /* with the options that are due in any case */
+    uint16_t counts[SECTION_COUNT];
+    enum wire_rcode rcode;
+    bool is_authoritative, is_truncated;
+    uint8_t scope; /* the longest of the chain, RFC 7871 section 7.2.1 */
+    enum ede ede;
+
+    /* The name that is being answered: the question's, then the last link of the chain. */
+    const struct wire_name *name;
+    uint16_t name_at, apex_at, apex_bytes;
+};
+
+/* Question and limits. */
+void message_begin(struct message *m, const struct answer_query *io, const struct wire_query *q,
+                   const struct world *w);
+/* Tells where in the message a name stands that is a suffix of the current one. */
+uint16_t message_suffix_at(const struct message *m, uint8_t name_bytes);
+/* A whole RRset or nothing; false: it does not fit. owner_at: where its owner name stands. */
+MUST_USE bool message_add_rrset(struct message *m, enum section section,
+                                const struct zone_rrset *rrset, uint16_t owner_at);
+/* n records of equal size, beginning with number first and going round. */
+MUST_USE bool message_add_round(struct message *m, const uint8_t *wire, size_t record_bytes,
+                                size_t count, size_t first, size_t n);
+/* One record with the current name as owner. */
+MUST_USE bool message_add_record(struct message *m, uint16_t type, uint32_t ttl_s,
+                                 const uint8_t *rdata, uint16_t rdata_bytes);
+/* Leaves the question and, later, OPT; TC says so. */
+void message_truncate(struct message *m);
+/* OPT and header; the message's size. */
+uint32_t message_finish(struct message *m, const struct answer_query *io,
+                        const struct wire_query *q, const struct world *w);
+
+#endif

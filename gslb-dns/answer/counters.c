@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "gslb-dns/answer/answer.h"
+
+const struct metrics_counter answer_counter_table[ANSWER_COUNTER_COUNT] = {
+#define X(name, metric, help) [ANSWER_COUNTER_##name] = {metric, help},
+    ANSWER_COUNTERS(X)
+#undef X
+#define X(name, rcode, label)                                                    \
+    [ANSWER_COUNTER_##name] = {"gslb_dns_verdicts_total{verdict=\"" label "\"}", \
+                               "How queries were read: ok, or why not."},
+        WIRE_VERDICTS(X)
+#undef X
+};

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The bytes of an answer: question, ready-made RRsets with their pointers set right, OPT, header.
+ */
+#include "gslb-dns/answer/answer_internal.h"
+
+#include <string.h>
+
+enum {
+    OPT_FIXED = 11,
+    OPTION_HEAD = 4,
+    OPTION_NSID = 3,
+    OPTION_ECS = 8,
+    OPTION_KEEPALIVE = 11,
+    OPTION_EDE = 15,
+    ECS_FIXED = 4,
+    NSID_MAX = 128,
+    FLAG_QR = 0x80,
+    FLAG_AA = 0x04,
+    FLAG_TC = 0x02,
+    FLAG_RD = 0x01,
+    OPCODE_MASK = 0x78,
+    EDNS_DO = 0x80,
+    POINTER_BITS = 0xc000,
+};
+
+static size_t ecs_address_bytes(const struct wire_query *q)
+{
+    return (q->ecs.source_bits + 7u) / 8;
+}
+
+static bool wants_nsid(const struct wire_query *q, const struct world *w)
+{
+    return q->has_nsid && w != NULL && w->nsid != NULL;
+}
+
+/* Only where TCP carries it, and only when asked: RFC 7828 section 3.3.2. */
+static bool wants_keepalive(const struct wire_query *q, bool is_tcp)
+{
+    return q->has_keepalive && is_tcp;
+}
+
+static uint32_t opt_bytes(const struct wire_query *q, const struct world *w, bool is_tcp)
+{
+    uint32_t n = OPT_FIXED;
+
+    if (!q->has_edns)
+        return 0;
+    if (q->ecs.is_present)
+        n += OPTION_HEAD + ECS_FIXED + (uint32_t)ecs_address_bytes(q);
+    if (unlikely(wants_nsid(q, w)))
+        n += OPTION_HEAD + (uint32_t)strnlen(w->nsid, NSID_MAX);
+    if (unlikely(wants_keepalive(q, is_tcp)))
+        n += OPTION_HEAD + 2;
+    return n;
+}
+
+/* RFC 6891 section 6.2.3 and our own maximum; RFC 1035 section 4.2.1 without EDNS. */
+static uint32_t answer_cap(const struct answer_query *io, const struct wire_query *q,
+                           const struct world *w)
+{
+    uint32_t cap = io->out_cap_bytes, offered = WIRE_UDP_MIN;
+
+    if (!io->is_tcp) {
+        if (q->has_edns && w != NULL)
+            offered = q->udp_payload_bytes < w->udp_payload_bytes ? q->udp_payload_bytes
+                                                                  : w->udp_payload_bytes;
+        cap = offered < cap ? offered : cap;
+    }
+    return cap < WIRE_TCP_MAX ? cap : WIRE_TCP_MAX;
+}
+
+void message_begin(struct message *m, const struct answer_query *io, const struct wire_query *q,
+                   const struct world *w)
+{
+    m->out = io->out;
+    m->at = WIRE_HEADER;
+    m->cap = answer_cap(io, q, w);
+    m->opt_bytes = opt_bytes(q, w, io->is_tcp);
+    m->limit = m->cap - m->opt_bytes;
+    memset(m->counts, 0, sizeof(m->counts));
+    m->rcode = WIRE_NOERROR;
+    m->is_authoritative = m->is_truncated = false;
+    m->scope = 0;
+    m->ede = EDE_NONE;
+    m->name = &q->qname;
+    m->name_at = WIRE_HEADER;
+    m->apex_at = WIRE_HEADER;
+    m->apex_bytes = 0;
+    if (q->has_question) {
+        memcpy(io->out + WIRE_HEADER, io->packet + WIRE_HEADER, q->question_bytes);
+        m->at += q->question_bytes;
+    }
+    m->records_at = m->at;
+}
+
+/* In the question every suffix of its name stands as it came. In the RDATA of a CNAME the labels
+ * above the apex stand uncompressed, so the same sum leads to them; the apex itself is always
+ * taken from the question. */
+uint16_t message_suffix_at(const struct message *m, uint8_t name_bytes)
+{
+    if (name_bytes == m->apex_bytes)
+        return m->apex_at;
+    return (uint16_t)(m->name_at + m->name->length - name_bytes);
+}
+
+static void set_owners(uint8_t *p, const uint8_t *end, uint16_t owner_at)
+{
+    while (p < end) {
+        bytes_put_u16(p, (uint16_t)(POINTER_BITS | owner_at));
+        p += RECORD_HEAD + bytes_get_u16(p + RECORD_HEAD - 2);
+    }
+}
+
+bool message_add_rrset(struct message *m, enum section section, const struct zone_rrset *rrset,
+                       uint16_t owner_at)
+{
+    uint8_t *to = m->out + m->at;
+
+    if (m->at + rrset->wire_bytes > m->limit || unlikely(owner_at >= POINTER_LIMIT))
+        return false;
+    memcpy(to, rrset->wire, rrset->wire_bytes);
+    for (size_t i = 0; i < rrset->n_fixups; i++)
+        bytes_put_u16(to + rrset->fixups[i], (uint16_t)(POINTER_BITS | m->apex_at));
+    if (owner_at != WIRE_HEADER)
+        set_owners(to, to + rrset->wire_bytes, owner_at);
+    m->at += rrset->wire_bytes;
+    m->counts[section] = (uint16_t)(m->counts[section] + rrset->count);
+    return true;
+}
+
+bool message_add_round(struct message *m, const uint8_t *wire, size_t record_bytes, size_t count,
+                       size_t first, size_t n)
+{
+    size_t ahead = count - first < n ? count - first : n;
+    uint16_t owner_at = message_suffix_at(m, m->name->length);
+    uint8_t *to = m->out + m->at;
+
+    if (m->at + n * record_bytes > m->limit || unlikely(owner_at >= POINTER_LIMIT))
+        return false;
+    memcpy(to, wire + first * record_bytes, ahead * record_bytes);
+    if (ahead < n)
+        memcpy(to + ahead * record_bytes, wire, (n - ahead) * record_bytes);
+    if (owner_at != WIRE_HEADER)
+        set_owners(to, to + n * record_bytes, owner_at);
+    m->at += (uint32_t)(n * record_bytes);
+    m->counts[SECTION_ANSWER] = (uint16_t)(m->counts[SECTION_ANSWER] + n);
+    return true;
+}
+
+bool message_add_record(struct message *m, uint16_t type, uint32_t ttl_s, const uint8_t *rdata,
+                        uint16_t rdata_bytes)
+{
+    uint16_t owner_at = message_suffix_at(m, m->name->length);
+    uint8_t *p = m->out + m->at;
+
+    if (m->at + RECORD_HEAD + rdata_bytes > m->limit || owner_at >= POINTER_LIMIT)
+        return false;
+    bytes_put_u16(p, (uint16_t)(POINTER_BITS | owner_at));
+    bytes_put_u16(p + 2, type);
+    bytes_put_u16(p + 4, WIRE_CLASS_IN);
+    bytes_put_u32(p + 6, ttl_s);
+    bytes_put_u16(p + 10, rdata_bytes);
+    memcpy(p + RECORD_HEAD, rdata, rdata_bytes);
+    m->at += RECORD_HEAD + rdata_bytes;
+    m->counts[SECTION_ANSWER]++;
+    return true;
+}
+
+/* RFC 2181 section 9: a resolver must ignore what a truncated answer holds, so it holds nothing. */
+void message_truncate(struct message *m)
+{
+    m->at = m->records_at;
+    memset(m->counts, 0, sizeof(m->counts));
+    m->is_truncated = true;
+}
+
+static uint8_t *put_option(uint8_t *p, uint16_t code, size_t n)
+{
+    bytes_put_u16(p, code);
+    bytes_put_u16(p + 2, (uint16_t)n);
+    return p + OPTION_HEAD;
+}
+
+/* RFC 7871 section 7.2.1: FAMILY, SOURCE PREFIX-LENGTH and ADDRESS as they came. */
+static uint8_t *put_ecs(uint8_t *p, const struct wire_query *q, uint8_t scope)
+{
+    size_t n = ecs_address_bytes(q);
+
+    p = put_option(p, OPTION_ECS, ECS_FIXED + n);
+    bytes_put_u16(p, q->ecs.address.family == 4 ? 1 : 2);
+    p[2] = q->ecs.source_bits;
+    p[3] = scope;
+    memcpy(p + ECS_FIXED, q->ecs.address.bytes, n);
+    return p + ECS_FIXED + n;
+}
+
+static uint8_t *put_nsid(uint8_t *p, const char *nsid)
+{
+    size_t n = strnlen(nsid, NSID_MAX);
+
+    p = put_option(p, OPTION_NSID, n);
+    memcpy(p, nsid, n);
+    return p + n;
+}
+
+/* Units of 100 ms, RFC 7828 section 3.1. */
+static uint8_t *put_keepalive(uint8_t *p, uint32_t idle_ms)
+{
+    uint32_t units = idle_ms / 100 < UINT16_MAX ? idle_ms / 100 : UINT16_MAX;
+
+    p = put_option(p, OPTION_KEEPALIVE, 2);
+    bytes_put_u16(p, (uint16_t)units);
+    return p + 2;
+}
+
+/* Only into room that is left over: an error's explanation is not worth a TC (RFC 8914 section 3).
+ */
+static uint8_t *put_ede(const struct message *m, uint8_t *p)
+{
+    static const char all_down[] = "every edge of this service is down";
+    size_t text_bytes = m->ede == EDE_OTHER ? sizeof(all_down) - 1 : 0;
+
+    if ((size_t)(m->out + m->cap - p) < OPTION_HEAD + 2 + text_bytes)
+        return p;
+    p = put_option(p, OPTION_EDE, 2 + text_bytes);
+    bytes_put_u16(p, (uint16_t)m->ede);
+    memcpy(p + 2, all_down, text_bytes);
+    return p + 2 + text_bytes;
+}
+
+static void put_opt(struct message *m, const struct answer_query *io, const struct wire_query *q,
+                    const struct world *w)
+{
+    uint8_t *opt = m->out + m->at, *p = opt + OPT_FIXED;
+
+    opt[0] = 0; /* the root */
+    bytes_put_u16(opt + 1, WIRE_OPT);
+    bytes_put_u16(opt + 3, w != NULL ? w->udp_payload_bytes : WIRE_UDP_MIN);
+    opt[5] = (uint8_t)(m->rcode >> 4);
+    opt[6] = 0; /* our version, whatever the query's was: RFC 6891 section 6.1.3 */
+    opt[7] = q->has_do ? EDNS_DO : 0;
+    opt[8] = 0;
+    if (q->ecs.is_present)
+        p = put_ecs(p, q, m->scope);
+    if (unlikely(wants_nsid(q, w)))
+        p = put_nsid(p, w->nsid);
+    if (unlikely(wants_keepalive(q, io->is_tcp)))
+        p = put_keepalive(p, w != NULL ? w->tcp_idle_ms : 0);
+    if (unlikely(m->ede != EDE_NONE))
+        p = put_ede(m, p);
+    bytes_put_u16(opt + 9, (uint16_t)(p - opt - OPT_FIXED));
+    m->at = (uint32_t)(p - m->out);
+    m->counts[SECTION_ADDITIONAL]++;
+}
+
+/* RA, Z and AD stay clear, and so does CD: RFC 4035 section 3.1.6. */
+static void put_header(const struct message *m, const struct wire_query *q)
+{
+    uint8_t *p = m->out;
+
+    bytes_put_u16(p, q->id);
+    p[2] = (uint8_t)(FLAG_QR | (q->flags_high & (OPCODE_MASK | FLAG_RD)) |
+                     (m->is_authoritative ? FLAG_AA : 0) | (m->is_truncated ? FLAG_TC : 0));
+    p[3] = (uint8_t)(m->rcode & 0x0f);
+    bytes_put_u16(p + 4, q->has_question);
+    bytes_put_u16(p + 6, m->counts[SECTION_ANSWER]);
+    bytes_put_u16(p + 8, m->counts[SECTION_AUTHORITY]);
+    bytes_put_u16(p + 10, m->counts[SECTION_ADDITIONAL]);
+}
+
+uint32_t message_finish(struct message *m, const struct answer_query *io,
+                        const struct wire_query *q, const struct world *w)
+{
+    if (q->has_edns)
+        put_opt(m, io, q, w);
+    put_header(m, q);
+    return m->at;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Which site a client is sent to, for queries and for explain. */
+#include "gslb-dns/answer/answer_internal.h"
+
+/* The site is chosen before anybody asks which family is wanted: a region that lacks the family
+ * asked for gives NODATA rather than another region, so that A and AAAA agree. */
+struct answer_steering answer_steer(const struct world *w, uint16_t service,
+                                    const struct ip *client)
+{
+    const struct world_service *s = &w->services[service];
+    const struct world_service_view *view = &w->views[service];
+    struct answer_steering r = {
+        .reason = ANSWER_BY_NOTHING, .mode = view->mode, .region = STEER_NONE};
+
+    if (unlikely(view->mode == WORLD_NODATA || view->mode == WORLD_REFUSE))
+        return r;
+    if (unlikely(view->mode == WORLD_FALLBACK)) {
+        r.reason = ANSWER_BY_FALLBACK;
+        r.site = &view->sites[0];
+        return r;
+    }
+    if (s->map != NULL && client != NULL) {
+        struct geo_class found = geo_find(s->map, client);
+        r.class_id = found.class_id;
+        r.scope = found.scope;
+    }
+    r.region = steer_pick(s->steer, r.class_id, view->usable);
+    if (r.region == STEER_NONE)
+        return r;
+    r.reason = r.class_id == 0 ? ANSWER_BY_DEFAULT : ANSWER_BY_LOCATION;
+    r.site = &view->sites[r.region];
+    return r;
+}
+
+void answer_explain(const struct world *w, const struct wire_name *name, uint16_t qtype,
+                    const struct ip *client, struct answer_explanation *out)
+{
+    struct zone_lookup lookup;
+    const struct world_service *s;
+
+    *out = (struct answer_explanation){.name = *name, .service = ZONE_NO_SERVICE};
+    zone_prepare(w->zones, name, qtype, &lookup);
+    out->verdict = lookup.zone == NULL ? ZONE_NOT_OURS : zone_find(&lookup, &out->name, qtype);
+    for (int links = 0; out->verdict == ZONE_CNAME && links < CHAIN_MAX; links++) {
+        zone_target_name(lookup.zone, lookup.rrset, &out->name);
+        out->verdict = zone_find_next(&lookup, &out->name, qtype);
+    }
+    out->zone = lookup.zone;
+    out->rrset = lookup.rrset;
+    if (out->verdict != ZONE_STEERED)
+        return;
+    out->service = lookup.node->service;
+    s = &w->services[out->service];
+    out->has_family = qtype == WIRE_AAAA ? s->has_aaaa : s->has_a;
+    out->steering = answer_steer(w, out->service, client);
+}
