@@ -27,82 +27,83 @@ enum {
 #define FIELD_CONTENT_ (FIELD_NO_TRAILER | FIELD_PINNED)
 #define FIELD_CONTROL_ (FIELD_NO_TRAILER | FIELD_PINNED)
 
-/* Every name the programs ask for: the enum, the flags and the look-up come from this table. */
+/* Every name the programs ask for, none longer than 31 bytes: the enum, the flags, the spelling
+ * and the look-up come from this table. */
 #define FIELDS_TABLE(X)                                                                       \
-    X(ACCEPT, "accept", FIELD_LIST)                                                           \
-    X(ACCEPT_CHARSET, "accept-charset", FIELD_LIST)                                           \
-    X(ACCEPT_ENCODING, "accept-encoding", FIELD_LIST)                                         \
-    X(ACCEPT_LANGUAGE, "accept-language", FIELD_LIST)                                         \
-    X(ACCEPT_RANGES, "accept-ranges", FIELD_LIST)                                             \
-    X(AGE, "age", FIELD_SINGLETON | FIELD_CONTROL_)                                           \
-    X(ALLOW, "allow", FIELD_LIST)                                                             \
-    X(ALT_SVC, "alt-svc", FIELD_LIST)                                                         \
-    X(AUTHORIZATION, "authorization", FIELD_SINGLETON | FIELD_CONTROL_)                       \
-    X(CACHE_CONTROL, "cache-control", FIELD_LIST | FIELD_CONTROL_)                            \
-    X(CACHE_STATUS, "cache-status", FIELD_LIST | FIELD_PINNED)                                \
-    X(CDN_CACHE_CONTROL, "cdn-cache-control", FIELD_LIST | FIELD_CONTROL_)                    \
-    X(CDN_LOOP, "cdn-loop", FIELD_LIST | FIELD_CONTROL_)                                      \
-    X(CONNECTION, "connection", FIELD_LIST | FIELD_HOP | FIELD_NO_TRAILER)                    \
-    X(CONTENT_ENCODING, "content-encoding", FIELD_LIST | FIELD_CONTENT_ | FIELD_KEEP_304)     \
-    X(CONTENT_LANGUAGE, "content-language", FIELD_LIST | FIELD_CONTENT_)                      \
-    X(CONTENT_LENGTH, "content-length", FIELD_SINGLETON | FIELD_CONTENT_ | FIELD_KEEP_304)    \
-    X(CONTENT_LOCATION, "content-location", FIELD_SINGLETON | FIELD_CONTENT_)                 \
-    X(CONTENT_RANGE, "content-range", FIELD_SINGLETON | FIELD_CONTENT_ | FIELD_KEEP_304)      \
-    X(CONTENT_TYPE, "content-type", FIELD_SINGLETON | FIELD_CONTENT_ | FIELD_KEEP_304)        \
-    X(COOKIE, "cookie", FIELD_CONTROL_)                                                       \
-    X(DATE, "date", FIELD_SINGLETON | FIELD_CONTROL_)                                         \
-    X(EARLY_DATA, "early-data", FIELD_SINGLETON | FIELD_CONTROL_)                             \
-    X(ETAG, "etag", FIELD_SINGLETON | FIELD_PINNED)                                           \
-    X(EXPECT, "expect", FIELD_LIST | FIELD_CONTROL_)                                          \
-    X(EXPIRES, "expires", FIELD_SINGLETON | FIELD_CONTROL_)                                   \
-    X(FORWARDED, "forwarded", FIELD_LIST | FIELD_CONTROL_)                                    \
-    X(HOST, "host", FIELD_SINGLETON | FIELD_CONTROL_)                                         \
-    X(HTTP2_SETTINGS, "http2-settings", FIELD_SINGLETON | FIELD_HOP | FIELD_NO_TRAILER)       \
-    X(IF_MATCH, "if-match", FIELD_LIST | FIELD_CONTROL_)                                      \
-    X(IF_MODIFIED_SINCE, "if-modified-since", FIELD_SINGLETON | FIELD_CONTROL_)               \
-    X(IF_NONE_MATCH, "if-none-match", FIELD_LIST | FIELD_CONTROL_)                            \
-    X(IF_RANGE, "if-range", FIELD_SINGLETON | FIELD_CONTROL_)                                 \
-    X(IF_UNMODIFIED_SINCE, "if-unmodified-since", FIELD_SINGLETON | FIELD_CONTROL_)           \
-    X(KEEP_ALIVE, "keep-alive", FIELD_LIST | FIELD_HOP | FIELD_NO_TRAILER)                    \
-    X(LAST_MODIFIED, "last-modified", FIELD_SINGLETON | FIELD_PINNED)                         \
-    X(LINK, "link", FIELD_LIST)                                                               \
-    X(LOCATION, "location", FIELD_SINGLETON | FIELD_CONTROL_)                                 \
-    X(MAX_FORWARDS, "max-forwards", FIELD_SINGLETON | FIELD_CONTROL_)                         \
-    X(ORIGIN, "origin", FIELD_SINGLETON | FIELD_CONTROL_)                                     \
-    X(PRAGMA, "pragma", FIELD_LIST | FIELD_CONTROL_)                                          \
-    X(PROXY, "proxy", FIELD_DROP | FIELD_HOP | FIELD_NO_TRAILER)                              \
-    X(PROXY_AUTHENTICATE, "proxy-authenticate", FIELD_LIST | FIELD_HOP | FIELD_NO_TRAILER)    \
-    X(PROXY_AUTHENTICATION_INFO, "proxy-authentication-info", FIELD_HOP | FIELD_NO_TRAILER)   \
-    X(PROXY_AUTHORIZATION, "proxy-authorization", FIELD_HOP | FIELD_NO_TRAILER)               \
-    X(PROXY_CONNECTION, "proxy-connection", FIELD_LIST | FIELD_HOP | FIELD_NO_TRAILER)        \
-    X(RANGE, "range", FIELD_SINGLETON | FIELD_CONTROL_)                                       \
-    X(REFERER, "referer", FIELD_SINGLETON)                                                    \
-    X(RETRY_AFTER, "retry-after", FIELD_SINGLETON | FIELD_NO_TRAILER)                         \
-    X(SERVER, "server", FIELD_SINGLETON)                                                      \
-    X(SET_COOKIE, "set-cookie", FIELD_CONTROL_)                                               \
-    X(STRICT_TRANSPORT_SECURITY, "strict-transport-security", FIELD_SINGLETON | FIELD_PINNED) \
-    X(SURROGATE_CONTROL, "surrogate-control", FIELD_LIST | FIELD_CONTROL_)                    \
-    X(SURROGATE_KEY, "surrogate-key", FIELD_NO_TRAILER)                                       \
-    X(TE, "te", FIELD_LIST | FIELD_HOP | FIELD_NO_TRAILER)                                    \
-    X(TRAILER, "trailer", FIELD_LIST | FIELD_HOP | FIELD_NO_TRAILER)                          \
-    X(TRANSFER_ENCODING, "transfer-encoding", FIELD_LIST | FIELD_HOP | FIELD_NO_TRAILER)      \
-    X(UPGRADE, "upgrade", FIELD_LIST | FIELD_HOP | FIELD_NO_TRAILER)                          \
-    X(USER_AGENT, "user-agent", FIELD_SINGLETON)                                              \
-    X(VARY, "vary", FIELD_LIST | FIELD_CONTROL_ | FIELD_NO_TRAILER)                           \
-    X(VIA, "via", FIELD_LIST | FIELD_PINNED)                                                  \
-    X(WARNING, "warning", FIELD_LIST)                                                         \
-    X(WWW_AUTHENTICATE, "www-authenticate", FIELD_LIST | FIELD_CONTROL_)                      \
-    X(X_ACCEL_EXPIRES, "x-accel-expires", FIELD_SINGLETON)                                    \
-    X(X_FORWARDED_FOR, "x-forwarded-for", FIELD_LIST | FIELD_CONTROL_)                        \
-    X(X_FORWARDED_HOST, "x-forwarded-host", FIELD_LIST | FIELD_CONTROL_)                      \
-    X(X_FORWARDED_PORT, "x-forwarded-port", FIELD_LIST | FIELD_CONTROL_)                      \
-    X(X_FORWARDED_PROTO, "x-forwarded-proto", FIELD_LIST | FIELD_CONTROL_)                    \
-    X(X_HTTP_METHOD_OVERRIDE, "x-http-method-override", FIELD_SINGLETON | FIELD_PINNED)       \
-    X(X_ORIGINAL_URL, "x-original-url", FIELD_SINGLETON | FIELD_PINNED)                       \
-    X(X_POWERED_BY, "x-powered-by", 0)                                                        \
-    X(X_REAL_IP, "x-real-ip", FIELD_SINGLETON | FIELD_CONTROL_)                               \
-    X(X_REQUEST_ID, "x-request-id", FIELD_SINGLETON)                                          \
-    X(X_REWRITE_URL, "x-rewrite-url", FIELD_SINGLETON | FIELD_PINNED)
+    X(ACCEPT, "Accept", FIELD_LIST)                                                           \
+    X(ACCEPT_CHARSET, "Accept-Charset", FIELD_LIST)                                           \
+    X(ACCEPT_ENCODING, "Accept-Encoding", FIELD_LIST)                                         \
+    X(ACCEPT_LANGUAGE, "Accept-Language", FIELD_LIST)                                         \
+    X(ACCEPT_RANGES, "Accept-Ranges", FIELD_LIST)                                             \
+    X(AGE, "Age", FIELD_SINGLETON | FIELD_CONTROL_)                                           \
+    X(ALLOW, "Allow", FIELD_LIST)                                                             \
+    X(ALT_SVC, "Alt-Svc", FIELD_LIST)                                                         \
+    X(AUTHORIZATION, "Authorization", FIELD_SINGLETON | FIELD_CONTROL_)                       \
+    X(CACHE_CONTROL, "Cache-Control", FIELD_LIST | FIELD_CONTROL_)                            \
+    X(CACHE_STATUS, "Cache-Status", FIELD_LIST | FIELD_PINNED)                                \
+    X(CDN_CACHE_CONTROL, "CDN-Cache-Control", FIELD_LIST | FIELD_CONTROL_)                    \
+    X(CDN_LOOP, "CDN-Loop", FIELD_LIST | FIELD_CONTROL_)                                      \
+    X(CONNECTION, "Connection", FIELD_LIST | FIELD_HOP | FIELD_NO_TRAILER)                    \
+    X(CONTENT_ENCODING, "Content-Encoding", FIELD_LIST | FIELD_CONTENT_ | FIELD_KEEP_304)     \
+    X(CONTENT_LANGUAGE, "Content-Language", FIELD_LIST | FIELD_CONTENT_)                      \
+    X(CONTENT_LENGTH, "Content-Length", FIELD_SINGLETON | FIELD_CONTENT_ | FIELD_KEEP_304)    \
+    X(CONTENT_LOCATION, "Content-Location", FIELD_SINGLETON | FIELD_CONTENT_)                 \
+    X(CONTENT_RANGE, "Content-Range", FIELD_SINGLETON | FIELD_CONTENT_ | FIELD_KEEP_304)      \
+    X(CONTENT_TYPE, "Content-Type", FIELD_SINGLETON | FIELD_CONTENT_ | FIELD_KEEP_304)        \
+    X(COOKIE, "Cookie", FIELD_CONTROL_)                                                       \
+    X(DATE, "Date", FIELD_SINGLETON | FIELD_CONTROL_)                                         \
+    X(EARLY_DATA, "Early-Data", FIELD_SINGLETON | FIELD_CONTROL_)                             \
+    X(ETAG, "ETag", FIELD_SINGLETON | FIELD_PINNED)                                           \
+    X(EXPECT, "Expect", FIELD_LIST | FIELD_CONTROL_)                                          \
+    X(EXPIRES, "Expires", FIELD_SINGLETON | FIELD_CONTROL_)                                   \
+    X(FORWARDED, "Forwarded", FIELD_LIST | FIELD_CONTROL_)                                    \
+    X(HOST, "Host", FIELD_SINGLETON | FIELD_CONTROL_)                                         \
+    X(HTTP2_SETTINGS, "HTTP2-Settings", FIELD_SINGLETON | FIELD_HOP | FIELD_NO_TRAILER)       \
+    X(IF_MATCH, "If-Match", FIELD_LIST | FIELD_CONTROL_)                                      \
+    X(IF_MODIFIED_SINCE, "If-Modified-Since", FIELD_SINGLETON | FIELD_CONTROL_)               \
+    X(IF_NONE_MATCH, "If-None-Match", FIELD_LIST | FIELD_CONTROL_)                            \
+    X(IF_RANGE, "If-Range", FIELD_SINGLETON | FIELD_CONTROL_)                                 \
+    X(IF_UNMODIFIED_SINCE, "If-Unmodified-Since", FIELD_SINGLETON | FIELD_CONTROL_)           \
+    X(KEEP_ALIVE, "Keep-Alive", FIELD_LIST | FIELD_HOP | FIELD_NO_TRAILER)                    \
+    X(LAST_MODIFIED, "Last-Modified", FIELD_SINGLETON | FIELD_PINNED)                         \
+    X(LINK, "Link", FIELD_LIST)                                                               \
+    X(LOCATION, "Location", FIELD_SINGLETON | FIELD_CONTROL_)                                 \
+    X(MAX_FORWARDS, "Max-Forwards", FIELD_SINGLETON | FIELD_CONTROL_)                         \
+    X(ORIGIN, "Origin", FIELD_SINGLETON | FIELD_CONTROL_)                                     \
+    X(PRAGMA, "Pragma", FIELD_LIST | FIELD_CONTROL_)                                          \
+    X(PROXY, "Proxy", FIELD_DROP | FIELD_HOP | FIELD_NO_TRAILER)                              \
+    X(PROXY_AUTHENTICATE, "Proxy-Authenticate", FIELD_LIST | FIELD_HOP | FIELD_NO_TRAILER)    \
+    X(PROXY_AUTHENTICATION_INFO, "Proxy-Authentication-Info", FIELD_HOP | FIELD_NO_TRAILER)   \
+    X(PROXY_AUTHORIZATION, "Proxy-Authorization", FIELD_HOP | FIELD_NO_TRAILER)               \
+    X(PROXY_CONNECTION, "Proxy-Connection", FIELD_LIST | FIELD_HOP | FIELD_NO_TRAILER)        \
+    X(RANGE, "Range", FIELD_SINGLETON | FIELD_CONTROL_)                                       \
+    X(REFERER, "Referer", FIELD_SINGLETON)                                                    \
+    X(RETRY_AFTER, "Retry-After", FIELD_SINGLETON | FIELD_NO_TRAILER)                         \
+    X(SERVER, "Server", FIELD_SINGLETON)                                                      \
+    X(SET_COOKIE, "Set-Cookie", FIELD_CONTROL_)                                               \
+    X(STRICT_TRANSPORT_SECURITY, "Strict-Transport-Security", FIELD_SINGLETON | FIELD_PINNED) \
+    X(SURROGATE_CONTROL, "Surrogate-Control", FIELD_LIST | FIELD_CONTROL_)                    \
+    X(SURROGATE_KEY, "Surrogate-Key", FIELD_NO_TRAILER)                                       \
+    X(TE, "TE", FIELD_LIST | FIELD_HOP | FIELD_NO_TRAILER)                                    \
+    X(TRAILER, "Trailer", FIELD_LIST | FIELD_HOP | FIELD_NO_TRAILER)                          \
+    X(TRANSFER_ENCODING, "Transfer-Encoding", FIELD_LIST | FIELD_HOP | FIELD_NO_TRAILER)      \
+    X(UPGRADE, "Upgrade", FIELD_LIST | FIELD_HOP | FIELD_NO_TRAILER)                          \
+    X(USER_AGENT, "User-Agent", FIELD_SINGLETON)                                              \
+    X(VARY, "Vary", FIELD_LIST | FIELD_CONTROL_)                                              \
+    X(VIA, "Via", FIELD_LIST | FIELD_PINNED)                                                  \
+    X(WARNING, "Warning", FIELD_LIST)                                                         \
+    X(WWW_AUTHENTICATE, "WWW-Authenticate", FIELD_LIST | FIELD_CONTROL_)                      \
+    X(X_ACCEL_EXPIRES, "X-Accel-Expires", FIELD_SINGLETON)                                    \
+    X(X_FORWARDED_FOR, "X-Forwarded-For", FIELD_LIST | FIELD_CONTROL_)                        \
+    X(X_FORWARDED_HOST, "X-Forwarded-Host", FIELD_LIST | FIELD_CONTROL_)                      \
+    X(X_FORWARDED_PORT, "X-Forwarded-Port", FIELD_LIST | FIELD_CONTROL_)                      \
+    X(X_FORWARDED_PROTO, "X-Forwarded-Proto", FIELD_LIST | FIELD_CONTROL_)                    \
+    X(X_HTTP_METHOD_OVERRIDE, "X-HTTP-Method-Override", FIELD_SINGLETON | FIELD_PINNED)       \
+    X(X_ORIGINAL_URL, "X-Original-URL", FIELD_SINGLETON | FIELD_PINNED)                       \
+    X(X_POWERED_BY, "X-Powered-By", 0)                                                        \
+    X(X_REAL_IP, "X-Real-IP", FIELD_SINGLETON | FIELD_CONTROL_)                               \
+    X(X_REQUEST_ID, "X-Request-ID", FIELD_SINGLETON)                                          \
+    X(X_REWRITE_URL, "X-Rewrite-URL", FIELD_SINGLETON | FIELD_PINNED)
 
 enum field_id {
     FIELD_OTHER, /* not in the table */
@@ -114,7 +115,9 @@ enum field_id {
 
 /* The id of a name, in any case; FIELD_OTHER when it is not in the table. */
 enum field_id fields_identify(struct str name);
-/* Lower case name ("" for FIELD_OTHER) and flags of a known field. */
+/* Of a known field: its name as commonly spelled and in lower case, and its flags. "" and 0 for
+ * FIELD_OTHER. */
+struct str fields_spelling(enum field_id id);
 struct str fields_name(enum field_id id);
 unsigned fields_flags(enum field_id id);
 

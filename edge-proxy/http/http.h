@@ -137,7 +137,7 @@ struct http_head {
     uint16_t status;
     struct str reason;
     /* Both */
-    uint8_t minor;       /* HTTP/1.minor; above 1 reads as 1 (RFC 9110 section 2.5) */
+    uint8_t minor;       /* HTTP/1.0 or 1.1; there is nothing else to speak */
     uint32_t head_bytes; /* from the buffer's start to behind the empty line; leading empty lines
                           * included */
     struct fields fields;

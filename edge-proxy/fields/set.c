@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The known names and the set of field lines. */
+#include "edge-proxy/fields/fields.h"
+
+#define NAME_BYTES 32
+/* A power of two with room to spare, so that a look-up rarely takes a second step. */
+#define SLOTS 1024
+/* More nominated names than any honest Connection field has; see nominate(). */
+#define NOMINATED_MAX 64
+
+static const struct {
+    struct str spelling;
+    uint16_t flags;
+} known[FIELD_ID_COUNT] = {[FIELD_OTHER] = {{"", 0}, 0},
+#define KNOWN_(id, name, bits) [FIELD_##id] = {{(name), sizeof(name) - 1}, (bits)},
+                           FIELDS_TABLE(KNOWN_)
+#undef KNOWN_
+};
+
+/* Both are filled before main and never change. */
+static char lower_names[FIELD_ID_COUNT][NAME_BYTES];
+static uint8_t slots[SLOTS];
+
+static inline unsigned slot_of(const char *p, size_t n)
+{
+    unsigned first = (uint8_t)p[0] | 0x20, middle = (uint8_t)p[n / 2] | 0x20;
+    unsigned last = (uint8_t)p[n - 1] | 0x20;
+
+    return (unsigned)(n * 37 + first * 5 + middle * 23 + last * 131) % SLOTS;
+}
+
+__attribute__((constructor)) static void build_names(void)
+{
+    for (unsigned id = 1; id < FIELD_ID_COUNT; id++) {
+        struct str name = known[id].spelling;
+        unsigned slot = slot_of(name.p, name.n);
+
+        ensure(name.n < NAME_BYTES);
+        for (size_t i = 0; i < name.n; i++)
+            lower_names[id][i] = (char)text_lower((uint8_t)name.p[i]);
+        while (slots[slot] != 0)
+            slot = (slot + 1) % SLOTS;
+        slots[slot] = (uint8_t)id;
+    }
+}
+
+/* Among token characters only the two cases of a letter become equal by setting bit 5. */
+static inline bool is_name(const char *p, size_t n, const char *lower)
+{
+    const uint64_t fold = 0x2020202020202020;
+    uint64_t a, b;
+    size_t i = 0;
+
+    for (; i + 8 <= n; i += 8) {
+        memcpy(&a, p + i, 8);
+        memcpy(&b, lower + i, 8);
+        if ((a | fold) != b)
+            return false;
+    }
+    for (; i < n; i++) {
+        if ((p[i] | 0x20) != lower[i])
+            return false;
+    }
+    return true;
+}
+
+enum field_id fields_identify(struct str name)
+{
+    unsigned id;
+
+    if (name.n == 0 || name.n >= NAME_BYTES)
+        return FIELD_OTHER;
+    for (unsigned slot = slot_of(name.p, name.n); (id = slots[slot]) != 0;
+         slot = (slot + 1) % SLOTS) {
+        if (known[id].spelling.n == name.n && is_name(name.p, name.n, lower_names[id]))
+            return id;
+    }
+    return FIELD_OTHER;
+}
+
+struct str fields_spelling(enum field_id id)
+{
+    return known[id].spelling;
+}
+
+struct str fields_name(enum field_id id)
+{
+    return (struct str){lower_names[id], known[id].spelling.n};
+}
+
+unsigned fields_flags(enum field_id id)
+{
+    return known[id].flags;
+}
+
+bool fields_is_trailer_allowed(enum field_id id)
+{
+    return (known[id].flags & FIELD_NO_TRAILER) == 0;
+}
+
+void fields_clear(struct fields *f)
+{
+    f->count = 0;
+    memset(f->first, 0, sizeof(f->first));
+    memset(f->blocked, 0, sizeof(f->blocked));
+}
+
+static void block(struct fields *f, unsigned i)
+{
+    f->blocked[i / 64] |= (uint64_t)1 << (i % 64);
+}
+
+bool fields_add(struct fields *f, struct str name, struct str value)
+{
+    enum field_id id = fields_identify(name);
+    uint32_t i = f->count;
+
+    if (i >= FIELDS_MAX)
+        return false;
+    f->v[i] = (struct field){.name = name, .value = value, .id = (uint16_t)id};
+    if (id == FIELD_OTHER) {
+        f->v[i].has_underscore = memchr(name.p, '_', name.n) != NULL;
+    } else {
+        if (f->first[id] == 0)
+            f->first[id] = (uint8_t)(i + 1);
+        if (known[id].flags & FIELD_HOP)
+            block(f, i);
+    }
+    f->count = i + 1;
+    return true;
+}
+
+int fields_next(const struct fields *f, int i)
+{
+    const struct field *at = &f->v[i];
+
+    for (uint32_t j = (uint32_t)i + 1; j < f->count; j++) {
+        if (f->v[j].id != at->id)
+            continue;
+        if (at->id != FIELD_OTHER || str_eq_nocase(f->v[j].name, at->name))
+            return (int)j;
+    }
+    return -1;
+}
+
+int fields_find_name(const struct fields *f, struct str name)
+{
+    enum field_id id = fields_identify(name);
+
+    if (id != FIELD_OTHER)
+        return fields_find(f, id);
+    for (uint32_t i = 0; i < f->count; i++) {
+        if (f->v[i].id == FIELD_OTHER && str_eq_nocase(f->v[i].name, name))
+            return (int)i;
+    }
+    return -1;
+}
+
+unsigned fields_count(const struct fields *f, enum field_id id)
+{
+    unsigned count = 0;
+
+    for (int i = fields_find(f, id); i >= 0; i = fields_next(f, i))
+        count++;
+    return count;
+}
+
+/* X-Forwarded-Ssl and its like tell the origin about the client as much as the known ones do. */
+static bool is_pinned(struct str name, enum field_id id)
+{
+    const struct str prefix = STR("x-forwarded-");
+
+    if (id != FIELD_OTHER)
+        return known[id].flags & FIELD_PINNED;
+    return name.n > prefix.n && str_eq_nocase((struct str){name.p, prefix.n}, prefix);
+}
+
+static void nominate(struct fields *f, struct str name)
+{
+    if (is_pinned(name, fields_identify(name)))
+        return;
+    for (int i = fields_find_name(f, name); i >= 0; i = fields_next(f, i))
+        block(f, (unsigned)i);
+}
+
+/* A list longer than any honest one: whatever it could name stays here. This also bounds the
+ * work, which is names times lines. */
+static void nominate_all(struct fields *f)
+{
+    for (uint32_t i = 0; i < f->count; i++) {
+        if (!is_pinned(f->v[i].name, f->v[i].id))
+            block(f, i);
+    }
+}
+
+void fields_mark_hop_by_hop(struct fields *f)
+{
+    unsigned names = 0;
+
+    for (int i = fields_find(f, FIELD_CONNECTION); i >= 0; i = fields_next(f, i)) {
+        struct str rest = f->v[i].value, name;
+
+        while (fields_next_element(&rest, &name)) {
+            if (++names > NOMINATED_MAX) {
+                nominate_all(f);
+                return;
+            }
+            nominate(f, name);
+        }
+    }
+}
