@@ -70,6 +70,11 @@ struct conf_slot {
 #define CONF_LIST(type, member, count) CONF_ARRAY(CONF_SHAPE_LIST, type, member, count)
 /* A YAML mapping of names to CONF_STRUCTs, in the order of the file. */
 #define CONF_MAP(type, member, count) CONF_ARRAY(CONF_SHAPE_MAP, type, member, count)
+/* A mapping that only groups keys: they land in the struct around it. */
+#define CONF_SECTION(type)                 \
+    {                                      \
+        CONF_SHAPE_ONE, 0, sizeof(type), 0 \
+    }
 /* An optional member: 0 stands for none. */
 #define CONF_AT(type, member) (offsetof(type, member) + 1)
 
@@ -149,9 +154,10 @@ struct conf_index {
 /* The number that name already has; or CONF_NONE, and it has value from now on. */
 size_t conf_index_put(struct conf_index *x, const char *name, size_t value);
 size_t conf_index_get(const struct conf_index *x, const char *name);
-/* "; did you mean 'eu-west'?" or "". */
+/* "; did you mean 'eu-west'?", or "" when nothing is near or f has more mistakes than are shown. */
 #define CONF_HINT 128
-const char *conf_index_hint(const struct conf_index *x, const char *name, char buf[CONF_HINT]);
+const char *conf_hint(const struct conf *f, const struct conf_index *x, const char *name,
+                      char buf[CONF_HINT]);
 void conf_index_free(struct conf_index *x);
 
 /* The reference of all keys, for the manual: mdoc lists, one per struct. */

@@ -72,7 +72,7 @@ static void report_unknown(struct conf *f, const struct conf_struct *s, const st
         conf_index_put(&names, s->fields[i].key, i);
         text_addf(&known, "%s%s", i ? ", " : "; known here: ", s->fields[i].key);
     }
-    conf_index_hint(&names, key->text.p, hint);
+    conf_hint(f, &names, key->text.p, hint);
     if (strcmp(key->text.p, "<<") == 0)
         conf_error(f, conf_place_of(f, key),
                    "merge keys ('<<') are not supported, write the keys out");
@@ -318,7 +318,7 @@ static void fill_tuple(struct conf *f, const struct conf_field *field, const str
         struct text expected = {0};
 
         conf_describe_kind(field, &expected);
-        conf_error(f, conf_place_of(f, list), "%s: expected %s, found %u items", field->key,
+        conf_error(f, conf_place_of(f, list), "%s: expected %s, found a list of %u", field->key,
                    expected.p, list->n_children);
         text_free(&expected);
         return;

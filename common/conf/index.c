@@ -71,12 +71,16 @@ size_t conf_index_get(const struct conf_index *x, const char *name)
     return e->name ? e->value : CONF_NONE;
 }
 
-const char *conf_index_hint(const struct conf_index *x, const char *name, char buf[CONF_HINT])
+const char *conf_hint(const struct conf *f, const struct conf_index *x, const char *name,
+                      char buf[CONF_HINT])
 {
     struct str wanted = str_of(name);
     unsigned best = conf_slip(wanted.n) + 1;
     const char *nearest = NULL;
 
+    buf[0] = '\0';
+    if (conf_is_crowded(f))
+        return buf;
     for (size_t i = 0; i < x->cap; i++) {
         const char *other = x->entries[i].name;
         struct str candidate;
@@ -93,7 +97,6 @@ const char *conf_index_hint(const struct conf_index *x, const char *name, char b
             nearest = other;
         }
     }
-    buf[0] = '\0';
     if (nearest != NULL)
         snprintf(buf, CONF_HINT, "; did you mean '%.80s'?", nearest);
     return buf;

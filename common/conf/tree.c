@@ -37,6 +37,8 @@ static const char *advice(const yaml_parser_t *p)
 
     if (strstr(context, "alias") != NULL || strstr(context, "anchor") != NULL)
         return " (a value that begins with '*' or '&' needs quotes)";
+    if (strstr(problem, "expected node content") != NULL)
+        return " (an IPv6 address needs quotes)";
     if (strstr(problem, "cannot start any token") != NULL)
         return " (indent by spaces, not by tabs; a value that begins with '@', '`' or '%' needs "
                "quotes)";

@@ -212,7 +212,7 @@ static struct outcome store_choice(const struct source *s, void *out)
     }
     for (size_t i = 0; choices[i].name != NULL; i++)
         conf_index_put(&names, choices[i].name, i);
-    report_unexpected(s, conf_index_hint(&names, s->text.p, hint));
+    report_unexpected(s, conf_hint(s->f, &names, s->text.p, hint));
     conf_index_free(&names);
     return OUTCOME_FAILED;
 }
@@ -323,8 +323,9 @@ struct outcome conf_store_scalar(struct conf *f, const struct conf_field *field,
 
     if (!has_failed(store(&s, out, owner)))
         return OUTCOME_OK;
-    /* Later checks shall see something sane, not half a value. */
-    if (field->kind != CONF_CUSTOM)
+    /* Later checks shall see something sane, not half a value; a missing file still has its name.
+     */
+    if (field->kind != CONF_CUSTOM && field->kind != CONF_FILE)
         memset(out, 0, field->slot.size);
     if (field->slot.shape == CONF_SHAPE_ONE)
         conf_store_preset(f, field, out, owner);

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Inside config: the file as it is written, before names become indices. */
+#ifndef GSLB_DNS_CONFIG_INTERNAL_H
+#define GSLB_DNS_CONFIG_INTERNAL_H
+
+#include "common/conf/conf.h"
+#include "gslb-dns/config/config.h"
+
+struct file_edge {
+    const char *name;
+    struct place place;
+    const struct ip *addresses;
+    const struct place *address_places;
+    size_t n_addresses;
+};
+
+struct file_location {
+    double latitude, longitude;
+};
+
+struct file_region {
+    const char *name;
+    struct place place;
+    struct file_location location;
+    const struct file_edge *edges;
+    size_t n_edges;
+};
+
+struct file_service {
+    struct config_service service; /* all but its regions */
+    const char *const *regions;
+    const struct place *region_places;
+    size_t n_regions;
+    struct place fallback_place;
+};
+
+struct file {
+    struct config config; /* what needs no second look lands here at once */
+    const struct place *listen_places, *control_places;
+    const struct file_region *regions;
+    size_t n_regions;
+    const char *const *region_order;
+    const struct place *order_places;
+    size_t n_order;
+    const struct file_service *services;
+    size_t n_services;
+};
+
+extern const struct conf_struct config_schema;
+
+#endif

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* All that gslb-dns.yaml can say. The reference in gslb-dns.yaml(5) is made from this table. */
+#include "gslb-dns/config/config_internal.h"
+
+#include <string.h>
+
+/* A name in DNS (RFC 1035 section 2.3.4), its final dot taken off; extra: characters besides
+ * letters, digits, '-' and '_'. */
+static const char *check_dns_name(struct str *name, const char *extra)
+{
+    size_t label = 0;
+
+    if (str_is(*name, "."))
+        return NULL;
+    if (name->p[name->n - 1] == '.')
+        name->n--;
+    if (name->n > 253)
+        return "is longer than a name in DNS can be (253 characters)";
+    for (size_t i = 0; i < name->n; i++) {
+        uint8_t c = (uint8_t)name->p[i];
+
+        label = c == '.' ? 0 : label + 1;
+        if (label > 63)
+            return "has a label longer than 63 characters";
+        if (label == 0 && (i == 0 || i + 1 == name->n || name->p[i - 1] == '.'))
+            return "has an empty label";
+        if (c != '.' && (uint8_t)(text_lower(c) - 'a') >= 26 && (uint8_t)(c - '0') >= 10 &&
+            strchr(extra, c) == NULL)
+            return "is not a name in DNS: letters, digits, '-' and '_' in labels between dots";
+    }
+    return NULL;
+}
+
+/* Reverse zones of small networks carry a '/' (RFC 2317 section 4). */
+static const char *check_zone_name(struct str *name)
+{
+    return check_dns_name(name, "-_/");
+}
+
+static const char *check_service_name(struct str *name)
+{
+    if (name->p[0] == '*')
+        return "is a wildcard; a service steers one name";
+    if (str_is(*name, "."))
+        return "is the root; a service steers a name in one of the zones";
+    return check_dns_name(name, "-_");
+}
+
+static const struct conf_field CONTROL_FIELDS[] = {
+    {
+        .key = "listen",
+        .kind = CONF_ADDR,
+        .slot = CONF_LIST(struct file, config.control.listen, config.control.n_listen),
+        .place = CONF_AT(struct file, config.control.listen_place),
+        .item_places = CONF_AT(struct file, control_places),
+        .help = "Addresses, each with its port, where edges report and remote operators connect "
+                "over mutual TLS. Without any there is no control channel.",
+    },
+    {
+        .key = "socket",
+        .kind = CONF_PATH,
+        .slot = CONF_ONE(struct file, config.control.socket_path),
+        .place = CONF_AT(struct file, config.control.socket_place),
+        .help = "The local socket for gslbctl. Its file mode decides who may command this node.",
+    },
+    {
+        .key = "certificate",
+        .kind = CONF_FILE,
+        .slot = CONF_ONE(struct file, config.control.certificate_path),
+        .place = CONF_AT(struct file, config.control.tls_place),
+        .help = "This node's certificate from the private CA, PEM.",
+    },
+    {
+        .key = "key",
+        .kind = CONF_FILE,
+        .slot = CONF_ONE(struct file, config.control.key_path),
+        .help = "The certificate's private key, PEM.",
+    },
+    {
+        .key = "ca",
+        .kind = CONF_FILE,
+        .slot = CONF_ONE(struct file, config.control.ca_path),
+        .help = "The private CA that every edge and operator must have a certificate from, PEM.",
+    },
+};
+/* Its keys land in members of struct file itself: the section is only the file's grouping. */
+static const struct conf_struct CONTROL = {
+    .what = "control",
+    .size = sizeof(struct file),
+    CONF_FIELDS(CONTROL_FIELDS),
+};
+
+static const struct conf_field GEOIP_FIELDS[] = {
+    {
+        .key = "databases",
+        .kind = CONF_FILE,
+        .slot = CONF_LIST(struct file, config.geo_paths, config.n_geo_paths),
+        .place = CONF_AT(struct file, config.geo_place),
+        .help = "MaxMind DB files with coordinates or countries: one for both address families, or "
+                "one each. Without any, every client gets the default region order.",
+    },
+};
+static const struct conf_struct GEOIP = {
+    .what = "geoip",
+    .size = sizeof(struct file),
+    CONF_FIELDS(GEOIP_FIELDS),
+};
+
+static const struct conf_field HEALTH_FIELDS[] = {
+    {
+        .key = "stale-after",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct config_health, stale_after_ms),
+        .preset = "3s",
+        .min = "100ms",
+        .max = "1h",
+        .help = "An edge that has not reported for so long is down.",
+    },
+    {
+        .key = "down-threshold",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct config_health, down_threshold),
+        .preset = "1",
+        .min = "1",
+        .max = "1000",
+        .unit = "reports",
+        .help = "So many bad reports in a row take an edge out of the answers.",
+    },
+    {
+        .key = "up-threshold",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct config_health, up_threshold),
+        .preset = "5",
+        .min = "1",
+        .max = "1000",
+        .unit = "reports",
+        .help = "So many good reports in a row bring an edge back.",
+    },
+    {
+        .key = "keep-last-view",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct config_health, keep_last_view_ms),
+        .none = "off",
+        .preset = "10m",
+        .max = "40d",
+        .help = "When all edges fall silent at once, this node suspects itself and keeps its last "
+                "good view for so long.",
+    },
+};
+static const struct conf_struct HEALTH = {
+    .what = "health",
+    .size = sizeof(struct config_health),
+    CONF_FIELDS(HEALTH_FIELDS),
+};
+
+static const struct conf_field LOCATION_FIELDS[] = {
+    {
+        .key = "latitude",
+        .kind = CONF_DOUBLE,
+        .slot = CONF_ONE(struct file_location, latitude),
+        .is_required = true,
+        .min = "-90",
+        .max = "90",
+        .help = "Degrees, north positive.",
+    },
+    {
+        .key = "longitude",
+        .kind = CONF_DOUBLE,
+        .slot = CONF_ONE(struct file_location, longitude),
+        .is_required = true,
+        .min = "-180",
+        .max = "180",
+        .help = "Degrees, east positive.",
+    },
+};
+static const struct conf_struct LOCATION = {
+    .what = "location",
+    .size = sizeof(struct file_location),
+    CONF_FIELDS(LOCATION_FIELDS),
+    .is_tuple = true,
+};
+
+static const struct conf_field EDGE_FIELDS[] = {
+    {
+        .key = "addresses",
+        .kind = CONF_IP,
+        .slot = CONF_LIST(struct file_edge, addresses, n_addresses),
+        .item_places = CONF_AT(struct file_edge, address_places),
+        .is_required = true,
+        .max_items = 64,
+        .help = "What visitors are sent to, IPv4 and IPv6. May stand for the whole edge: "
+                "eu-west-1: [192.0.2.1, \"2001:db8::1\"].",
+    },
+};
+static const struct conf_struct EDGE = {
+    .what = "edge",
+    .size = sizeof(struct file_edge),
+    CONF_FIELDS(EDGE_FIELDS),
+    .shorthand = "addresses",
+    .name = CONF_AT(struct file_edge, name),
+    .place = CONF_AT(struct file_edge, place),
+};
+
+static const struct conf_field REGION_FIELDS[] = {
+    {
+        .key = "location",
+        .kind = CONF_STRUCT,
+        .slot = CONF_ONE(struct file_region, location),
+        .of = &LOCATION,
+        .is_required = true,
+        .expects = "[latitude, longitude] in degrees",
+        .help = "Where its visitors are near: [latitude, longitude] in degrees.",
+    },
+    {
+        .key = "edges",
+        .kind = CONF_STRUCT,
+        .slot = CONF_MAP(struct file_region, edges, n_edges),
+        .of = &EDGE,
+        .is_required = true,
+        .help = "Its edges, each under the name in its certificate.",
+    },
+};
+static const struct conf_struct REGION = {
+    .what = "region",
+    .size = sizeof(struct file_region),
+    CONF_FIELDS(REGION_FIELDS),
+    .name = CONF_AT(struct file_region, name),
+    .place = CONF_AT(struct file_region, place),
+};
+
+static const struct conf_field ZONE_FIELDS[] = {
+    {
+        .key = "file",
+        .kind = CONF_FILE,
+        .slot = CONF_ONE(struct config_zone, path),
+        .is_required = true,
+        .help = "Its zone file (RFC 1035 section 5). May stand for the whole zone: "
+                "example.com: zones/example.com.zone.",
+    },
+};
+static const struct conf_struct ZONE = {
+    .what = "zone",
+    .size = sizeof(struct config_zone),
+    CONF_FIELDS(ZONE_FIELDS),
+    .shorthand = "file",
+    .name = CONF_AT(struct config_zone, name),
+    .place = CONF_AT(struct config_zone, place),
+    .check_name = check_zone_name,
+};
+
+/* steer's policies; a unit test keeps the two lists alike. */
+static const struct conf_choice POLICIES[] = {{"nearest", 0}, {"failover", 0}, {NULL, 0}};
+
+static const struct conf_choice ALL_DOWN[] = {
+    {"serve-all", CONFIG_SERVE_ALL},
+    {"refuse", CONFIG_REFUSE},
+    {"nodata", CONFIG_NODATA},
+    {"fallback", CONFIG_FALLBACK},
+    {NULL, 0},
+};
+
+static const struct conf_field SERVICE_FIELDS[] = {
+    {
+        .key = "regions",
+        .kind = CONF_STRING,
+        .slot = CONF_LIST(struct file_service, regions, n_regions),
+        .item_places = CONF_AT(struct file_service, region_places),
+        .is_required = false,
+        .expects = "the name of a region",
+        .help = "The regions that serve this name; all of them when absent. Policy failover takes "
+                "them in this order.",
+    },
+    {
+        .key = "policy",
+        .kind = CONF_WORD,
+        .slot = CONF_ONE(struct file_service, service.policy),
+        .choices = POLICIES,
+        .preset = "nearest",
+        .help = "How a client's region is chosen among the healthy ones: nearest to the client, or "
+                "failover: the first in order.",
+    },
+    {
+        .key = "ttl",
+        .kind = CONF_DURATION_S,
+        .slot = CONF_ONE(struct file_service, service.ttl_s),
+        .preset = "30s",
+        .max = "1d",
+        .help = "Of the answers. The shorter, the sooner visitors leave a failed edge.",
+    },
+    {
+        .key = "max-addresses",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct file_service, service.max_addresses),
+        .preset = "8",
+        .min = "1",
+        .max = "32",
+        .unit = "addresses",
+        .help = "The most addresses of one family in one answer.",
+    },
+    {
+        .key = "all-down",
+        .kind = CONF_ENUM,
+        .slot = CONF_ONE(struct file_service, service.all_down),
+        .choices = ALL_DOWN,
+        .preset = "serve-all",
+        .help = "What clients get when every edge of the service is down: serve-all answers as if "
+                "all were up, refuse answers REFUSED, nodata answers without addresses, fallback "
+                "answers with the addresses of that key.",
+    },
+    {
+        .key = "fallback",
+        .kind = CONF_IP,
+        .slot = CONF_LIST(struct file_service, service.fallback, service.n_fallback),
+        .place = CONF_AT(struct file_service, fallback_place),
+        .max_items = 32,
+        .help = "Addresses for all-down: fallback, of a sorry server for example.",
+    },
+};
+static const struct conf_struct SERVICE = {
+    .what = "service",
+    .size = sizeof(struct file_service),
+    CONF_FIELDS(SERVICE_FIELDS),
+    .name = CONF_AT(struct file_service, service.name),
+    .place = CONF_AT(struct file_service, service.place),
+    .check_name = check_service_name,
+};
+
+static const struct conf_field TCP_FIELDS[] = {
+    {
+        .key = "idle-timeout",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct file, config.tcp_idle_ms),
+        .preset = "10s",
+        .min = "100ms",
+        .max = "1h",
+        .help = "A connection without a query for so long is closed.",
+    },
+    {
+        .key = "max-connections",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct file, config.tcp_max_connections),
+        .preset = "1000",
+        .min = "1",
+        .max = "1000000",
+        .unit = "connections",
+        .help = "At most so many at a time; above it the one that was idle longest gives way.",
+    },
+};
+static const struct conf_struct TCP = {
+    .what = "tcp",
+    .size = sizeof(struct file),
+    CONF_FIELDS(TCP_FIELDS),
+};
+
+static const struct conf_field TOP_FIELDS[] = {
+    {
+        .key = "listen",
+        .kind = CONF_ADDR,
+        .slot = CONF_LIST(struct file, config.listen, config.n_listen),
+        .place = CONF_AT(struct file, config.listen_place),
+        .item_places = CONF_AT(struct file, listen_places),
+        .is_required = true,
+        .port = 53,
+        .max_items = 256,
+        .help = "Addresses for DNS over UDP and TCP.",
+    },
+    {
+        .key = "workers",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct file, config.workers),
+        .none = "auto",
+        .min = "1",
+        .max = "1024",
+        .unit = "threads",
+        .help = "Threads that answer queries; auto: one per CPU.",
+    },
+    {
+        .key = "udp-payload-size",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct file, config.udp_payload_bytes),
+        .preset = "1232",
+        .min = "512",
+        .max = "4096",
+        .unit = "bytes",
+        .help = "The largest answer over UDP, announced by EDNS; a longer one is truncated.",
+    },
+    {
+        .key = "tcp",
+        .kind = CONF_STRUCT,
+        .slot = CONF_SECTION(struct file),
+        .of = &TCP,
+        .help = "Connections over TCP.",
+    },
+    {
+        .key = "metrics",
+        .kind = CONF_ADDR,
+        .slot = CONF_ONE(struct file, config.metrics),
+        .place = CONF_AT(struct file, config.metrics_place),
+        .none = "off",
+        .help = "Address for counters as Prometheus text, by GET /metrics.",
+    },
+    {
+        .key = "state",
+        .kind = CONF_PATH,
+        .slot = CONF_ONE(struct file, config.state_path),
+        .help = "A file where drains survive a restart. Absent: they do not.",
+    },
+    {
+        .key = "control",
+        .kind = CONF_STRUCT,
+        .slot = CONF_SECTION(struct file),
+        .of = &CONTROL,
+        .help = "The channel to edges and operators. With listen, certificate, key and ca are "
+                "required.",
+    },
+    {
+        .key = "geoip",
+        .kind = CONF_STRUCT,
+        .slot = CONF_SECTION(struct file),
+        .of = &GEOIP,
+        .help = "Where clients are.",
+    },
+    {
+        .key = "health",
+        .kind = CONF_STRUCT,
+        .slot = CONF_ONE(struct file, config.health),
+        .of = &HEALTH,
+        .help = "When an edge leaves the answers and comes back.",
+    },
+    {
+        .key = "regions",
+        .kind = CONF_STRUCT,
+        .slot = CONF_MAP(struct file, regions, n_regions),
+        .of = &REGION,
+        .max_items = 65535,
+        .help = "Places with edges, by name.",
+    },
+    {
+        .key = "region-order",
+        .kind = CONF_STRING,
+        .slot = CONF_LIST(struct file, region_order, n_order),
+        .item_places = CONF_AT(struct file, order_places),
+        .expects = "the name of a region",
+        .help = "The order of regions for clients without a location. Regions that it leaves out "
+                "follow in the order of the file.",
+    },
+    {
+        .key = "zones",
+        .kind = CONF_STRUCT,
+        .slot = CONF_MAP(struct file, config.zones, config.n_zones),
+        .of = &ZONE,
+        .is_required = true,
+        .help = "What this server is authoritative for, by name.",
+    },
+    {
+        .key = "services",
+        .kind = CONF_STRUCT,
+        .slot = CONF_MAP(struct file, services, n_services),
+        .of = &SERVICE,
+        .help = "Steered names: their A and AAAA records are the edges that suit the client. Each "
+                "stands in one of the zones.",
+    },
+};
+const struct conf_struct config_schema = {
+    .what = "gslb-dns.yaml",
+    .size = sizeof(struct file),
+    CONF_FIELDS(TOP_FIELDS),
+};
