@@ -64,7 +64,7 @@ struct geo_override {
 
 struct geo_plan {
     /* The class of a location; NULL: no location. Called once with NULL, then at most once for
-     * each distinct record of the database. Calls come in the order of addresses. */
+     * each distinct record of each file. Calls come in the order of addresses. */
     uint32_t (*classify)(void *arg, const struct geo_location *where);
     void *arg;
     const struct geo_override *overrides; /* any order; the longest prefix wins, then the later */
@@ -72,7 +72,7 @@ struct geo_plan {
 };
 
 /* Compiles, in O(database). db NULL: every address has no location, at scope 0. NULL: the tree is
- * damaged (errors). progress may be NULL; it is stepped by addresses' share of both families. */
+ * damaged (errors). progress may be NULL; it counts nodes of the tree. */
 struct geo_map *geo_compile(const struct geo_db *db, const struct geo_plan *plan,
                             struct progress *progress, struct errors *errors);
 void geo_map_free(struct geo_map *map);

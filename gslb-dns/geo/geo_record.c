@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "gslb-dns/geo/geo_internal.h"
+
+#include "common/text/text.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct geo_layout layouts[] = {
+    {
+        .name = "MaxMind",
+        .country = {"country", "iso_code"},
+        .fallback_country = {"registered_country", "iso_code"},
+        .continent = {"continent", "code"},
+        .latitude = {"location", "latitude"},
+        .longitude = {"location", "longitude"},
+    },
+    {
+        .name = "flat",
+        .country = {"country_code"},
+        .continent = {"continent_code"},
+        .latitude = {"latitude"},
+        .longitude = {"longitude"},
+    },
+    {
+        .name = "flat",
+        .country = {"country"},
+        .continent = {"continent"},
+        .latitude = {"lat"},
+        .longitude = {"lng"},
+    },
+};
+
+struct center {
+    char country[3], continent[3];
+    double latitude, longitude;
+};
+
+static const struct center centers[] = {
+#define X(country, continent, latitude, longitude) {country, continent, latitude, longitude},
+#include "gslb-dns/geo/country_centers.def"
+#undef X
+};
+
+static int compare_country(const void *key, const void *center)
+{
+    return strcmp(key, ((const struct center *)center)->country);
+}
+
+void geo_place_at_center(struct geo_location *where)
+{
+    const struct center *c =
+        bsearch(where->country, centers, COUNT_OF(centers), sizeof(centers[0]), compare_country);
+
+    if (c == NULL)
+        return;
+    memcpy(where->continent, c->continent, sizeof(where->continent));
+    where->latitude = c->latitude;
+    where->longitude = c->longitude;
+    where->has_coordinates = where->is_country_center = true;
+}
+
+enum found { FOUND, ABSENT, DAMAGED };
+
+static enum found read_value(const MMDB_s *mmdb, uint32_t offset, const char *const *path,
+                             MMDB_entry_data_s *out)
+{
+    MMDB_entry_s entry = {mmdb, offset};
+    int status = MMDB_SUCCESS;
+
+    if (path[0] == NULL)
+        return ABSENT;
+    status = MMDB_aget_value(&entry, out, path);
+    if (status == MMDB_SUCCESS)
+        return out->has_data ? FOUND : ABSENT;
+    /* Neither is damage: the path goes through something that is no map, or the key is missing. */
+    if (status == MMDB_LOOKUP_PATH_DOES_NOT_MATCH_DATA_ERROR ||
+        status == MMDB_INVALID_LOOKUP_PATH_ERROR)
+        return ABSENT;
+    return DAMAGED;
+}
+
+/* Two letters, in upper case; anything else ("", "-", a name in full) counts as absent. */
+static enum found read_code(const MMDB_s *mmdb, uint32_t offset, const char *const *path,
+                            char out[3])
+{
+    MMDB_entry_data_s value;
+    enum found found = read_value(mmdb, offset, path, &value);
+
+    if (found != FOUND)
+        return found;
+    if (value.type != MMDB_DATA_TYPE_UTF8_STRING || value.data_size != 2)
+        return ABSENT;
+    for (unsigned i = 0; i < 2; i++) {
+        uint8_t c = text_lower((uint8_t)value.utf8_string[i]);
+        if (c < 'a' || c > 'z')
+            return ABSENT;
+        out[i] = (char)(c - 'a' + 'A');
+    }
+    out[2] = '\0';
+    return FOUND;
+}
+
+static bool is_number(const MMDB_entry_data_s *value, double *out)
+{
+    struct str text;
+    bool is_negative;
+
+    switch (value->type) {
+    case MMDB_DATA_TYPE_DOUBLE:
+        *out = value->double_value;
+        return true;
+    case MMDB_DATA_TYPE_FLOAT:
+        *out = (double)value->float_value;
+        return true;
+    case MMDB_DATA_TYPE_UTF8_STRING:
+        text = (struct str){value->utf8_string, value->data_size};
+        is_negative = text.n > 0 && text.p[0] == '-';
+        if (is_negative)
+            text = (struct str){text.p + 1, text.n - 1};
+        if (!text_parse_double(text, out))
+            return false;
+        *out = is_negative ? -*out : *out;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static enum found read_degrees(const MMDB_s *mmdb, uint32_t offset, const char *const *path,
+                               double limit, double *out)
+{
+    MMDB_entry_data_s value;
+    enum found found = read_value(mmdb, offset, path, &value);
+
+    if (found != FOUND)
+        return found;
+    return is_number(&value, out) && isfinite(*out) && fabs(*out) <= limit ? FOUND : ABSENT;
+}
+
+static enum found read_coordinates(const MMDB_s *mmdb, const struct geo_layout *layout,
+                                   uint32_t offset, struct geo_location *out)
+{
+    double latitude = 0, longitude = 0;
+    enum found found = read_degrees(mmdb, offset, layout->latitude, 90, &latitude);
+
+    if (found == FOUND)
+        found = read_degrees(mmdb, offset, layout->longitude, 180, &longitude);
+    if (found != FOUND)
+        return found;
+    /* Some databases write 0, 0 for unknown. Nobody lives there: it is open sea. */
+    if (latitude == 0 && longitude == 0)
+        return ABSENT;
+    out->latitude = latitude;
+    out->longitude = longitude;
+    out->has_coordinates = true;
+    return FOUND;
+}
+
+struct outcome geo_record_read(const MMDB_s *mmdb, const struct geo_layout *layout, uint32_t offset,
+                               struct geo_location *out)
+{
+    enum found country, continent, coordinates;
+
+    *out = (struct geo_location){0};
+    country = read_code(mmdb, offset, layout->country, out->country);
+    if (country == ABSENT)
+        country = read_code(mmdb, offset, layout->fallback_country, out->country);
+    continent = read_code(mmdb, offset, layout->continent, out->continent);
+    coordinates = read_coordinates(mmdb, layout, offset, out);
+    if (country == DAMAGED || continent == DAMAGED || coordinates == DAMAGED) {
+        *out = (struct geo_location){0};
+        return OUTCOME_FAILED;
+    }
+    out->has_country = country == FOUND;
+    if (out->has_country && !out->has_coordinates)
+        geo_place_at_center(out);
+    return OUTCOME_OK;
+}
+
+const struct geo_layout *geo_record_detect(const MMDB_s *mmdb, uint32_t offset)
+{
+    struct geo_location where;
+
+    for (size_t i = 0; i < COUNT_OF(layouts); i++)
+        if (!has_failed(geo_record_read(mmdb, &layouts[i], offset, &where)) &&
+            (where.has_country || where.has_coordinates))
+            return &layouts[i];
+    return NULL;
+}
