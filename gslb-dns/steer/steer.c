@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "gslb-dns/steer/steer_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct steer_policy *const steer_policies[] = {&steer_nearest, &steer_failover, NULL};
+
+const struct steer_policy *steer_find_policy(struct str name)
+{
+    for (size_t i = 0; steer_policies[i] != NULL; i++)
+        if (str_is(name, steer_policies[i]->name))
+            return steer_policies[i];
+    return NULL;
+}
+
+/* ---- ranked lists, each kept once ---- */
+
+static size_t list_bytes(const struct steer_map *map)
+{
+    return map->n * (map->is_wide ? sizeof(uint16_t) : sizeof(uint8_t));
+}
+
+static uint8_t *list_at(const struct steer_map *map, uint32_t class_id)
+{
+    return (uint8_t *)map->lists + class_id * list_bytes(map);
+}
+
+static uint64_t mix(uint64_t h, uint64_t word)
+{
+    h = (h ^ word) * 0x9e3779b97f4a7c15u;
+    return h ^ h >> 29;
+}
+
+/* Not keyed: the lists come from the operator's own regions and database. */
+static uint64_t hash_list(const uint8_t *list, size_t bytes)
+{
+    uint64_t h = bytes, word;
+
+    for (; bytes >= sizeof(word); list += sizeof(word), bytes -= sizeof(word)) {
+        memcpy(&word, list, sizeof(word));
+        h = mix(h, word);
+    }
+    word = 0;
+    memcpy(&word, list, bytes);
+    return mix(h, word);
+}
+
+/* The slot of a list that equals the one of class_id, or the empty one where that belongs. */
+static uint32_t *find_slot(const struct steer_map *map, uint32_t class_id)
+{
+    const uint8_t *list = list_at(map, class_id);
+    size_t bytes = list_bytes(map);
+    uint64_t i = hash_list(list, bytes) & (map->n_slots - 1);
+
+    while (map->by_hash[i] != 0 && memcmp(list_at(map, map->by_hash[i] - 1), list, bytes) != 0)
+        i = (i + 1) & (map->n_slots - 1);
+    return &map->by_hash[i];
+}
+
+static void grow_slots(struct steer_map *map)
+{
+    free(map->by_hash);
+    map->n_slots = map->n_slots ? 2 * map->n_slots : 64;
+    map->by_hash = base_zalloc(map->n_slots, sizeof(*map->by_hash));
+    for (uint32_t class_id = 0; class_id < map->n_classes; class_id++)
+        *find_slot(map, class_id) = class_id + 1;
+}
+
+/* Writes the list under construction behind the last class. */
+static void store_ranked(struct steer_map *map)
+{
+    size_t first = (size_t)map->n_classes * map->n;
+
+    if (map->n_classes == map->classes_cap) {
+        map->classes_cap = map->classes_cap ? 2 * map->classes_cap : 16;
+        map->lists = base_realloc(map->lists, map->classes_cap * list_bytes(map));
+    }
+    if (map->is_wide)
+        memcpy(map->wide + first, map->ranked, map->n * sizeof(*map->ranked));
+    else
+        for (size_t i = 0; i < map->n; i++)
+            map->narrow[first + i] = (uint8_t)map->ranked[i];
+}
+
+static uint32_t class_of_ranked(struct steer_map *map)
+{
+    uint32_t *slot;
+
+    store_ranked(map);
+    if (map->n_classes >= map->n_slots / 2)
+        grow_slots(map);
+    slot = find_slot(map, map->n_classes);
+    if (*slot == 0)
+        *slot = ++map->n_classes;
+    return *slot - 1;
+}
+
+uint32_t steer_classify(void *arg, const struct geo_location *where)
+{
+    struct steer_map *map = arg;
+
+    if (where == NULL || !where->has_coordinates || !map->policy->is_by_location)
+        return 0;
+    map->policy->rank(map, where, map->ranked);
+    return class_of_ranked(map);
+}
+
+/* ---- life ---- */
+
+static void check_order(const uint16_t *order, size_t n)
+{
+    uint64_t *seen = base_zalloc(STEER_BITMAP_WORDS(n), sizeof(*seen));
+
+    for (size_t i = 0; i < n; i++) {
+        ensure(order[i] < n && !(seen[order[i] / 64] >> order[i] % 64 & 1));
+        seen[order[i] / 64] |= (uint64_t)1 << order[i] % 64;
+    }
+    free(seen);
+}
+
+struct steer_map *steer_map_new(const struct steer_policy *policy,
+                                const struct steer_region *regions, size_t n,
+                                const uint16_t *default_order)
+{
+    struct steer_map *map = base_zalloc(1, sizeof(*map));
+
+    ensure(n >= 1 && n <= STEER_REGIONS_MAX);
+    map->policy = policy;
+    map->n = n;
+    map->is_wide = n > UINT8_MAX + 1;
+    map->regions = base_alloc(n * sizeof(*map->regions));
+    map->points = base_alloc(n * sizeof(*map->points));
+    map->default_order = base_alloc(n * sizeof(*map->default_order));
+    map->keys = base_alloc(2 * n * sizeof(*map->keys));
+    map->ranked = base_alloc(n * sizeof(*map->ranked));
+    memcpy(map->regions, regions, n * sizeof(*regions));
+    for (size_t i = 0; i < n; i++) {
+        map->points[i] = steer_point_of(regions[i].latitude, regions[i].longitude);
+        map->default_order[i] = default_order != NULL ? default_order[i] : (uint16_t)i;
+    }
+    check_order(map->default_order, n);
+    memcpy(map->ranked, map->default_order, n * sizeof(*map->ranked));
+    ensure(class_of_ranked(map) == 0);
+    return map;
+}
+
+void steer_map_free(struct steer_map *map)
+{
+    if (map == NULL)
+        return;
+    free(map->regions);
+    free(map->points);
+    free(map->default_order);
+    free(map->keys);
+    free(map->ranked);
+    free(map->lists);
+    free(map->by_hash);
+    free(map);
+}
+
+size_t steer_region_count(const struct steer_map *map)
+{
+    return map->n;
+}
+
+uint32_t steer_class_count(const struct steer_map *map)
+{
+    return map->n_classes;
+}
+
+const struct steer_policy *steer_map_policy(const struct steer_map *map)
+{
+    return map->policy;
+}
+
+size_t steer_map_bytes(const struct steer_map *map)
+{
+    return sizeof(*map) + map->classes_cap * list_bytes(map) +
+           map->n_slots * sizeof(*map->by_hash) +
+           map->n * (sizeof(*map->regions) + sizeof(*map->points) + 2 * sizeof(*map->keys) +
+                     2 * sizeof(*map->ranked));
+}
+
+/* ---- the hot path ---- */
+
+uint16_t steer_ranked_at(const struct steer_map *map, uint32_t class_id, size_t place)
+{
+    size_t at = (size_t)class_id * map->n + place;
+
+    ensure(class_id < map->n_classes && place < map->n);
+    return map->is_wide ? map->wide[at] : map->narrow[at];
+}
+
+uint16_t steer_pick(const struct steer_map *map, uint32_t class_id, const uint64_t *usable)
+{
+    size_t first = (size_t)class_id * map->n;
+
+    ensure(class_id < map->n_classes);
+    for (size_t i = first; i < first + map->n; i++) {
+        uint16_t region = map->is_wide ? map->wide[i] : map->narrow[i];
+        if (usable[region / 64] >> region % 64 & 1)
+            return region;
+    }
+    return STEER_NONE;
+}
+
+/* ---- explain ---- */
+
+/* A map of its own takes the scratch space, so that explain may run beside queries. */
+void steer_explain(const struct steer_map *map, const struct geo_location *where,
+                   struct steer_choice *out)
+{
+    struct steer_map *own = steer_map_new(map->policy, map->regions, map->n, map->default_order);
+    bool is_located = where != NULL && where->has_coordinates && map->policy->is_by_location;
+    uint32_t class_id = steer_classify(own, where);
+
+    for (size_t i = 0; i < map->n; i++) {
+        uint16_t region = steer_ranked_at(own, class_id, i);
+        const struct steer_region *r = &map->regions[region];
+        out[i].region = region;
+        out[i].distance_km = is_located ? steer_distance_km(where->latitude, where->longitude,
+                                                            r->latitude, r->longitude)
+                                        : NAN;
+    }
+    steer_map_free(own);
+}
