@@ -51,6 +51,7 @@ void cache_free(struct cache *c);
 /* Why a waiter is woken. */
 enum cache_wake {
     CACHE_WAKE_LOOK, /* look up again */
+    CACHE_WAKE_PASS, /* the answer was not for sharing: fetch for yourself, without the cache */
     CACHE_WAKE_FAIL, /* the fetch failed: answer as its leader does, with fail_status */
 };
 
@@ -92,7 +93,7 @@ struct cache_result {
 
 void cache_lookup(struct cache *c, const struct cache_request *r, struct cache_result *out);
 /* The request goes away before it was woken. On its loop's thread. */
-void cache_waiter_cancel(struct cache *c, struct cache_waiter *w);
+void cache_waiter_cancel(struct cache_waiter *w);
 
 /* ---- Stored responses ---- */
 
@@ -156,6 +157,7 @@ struct cache_reader {
     uint64_t position, end; /* the next byte; where to stop (UINT64_MAX: the body's end) */
     size_t segment_offset;
     struct cache_reader *next, **prev; /* readers of a fill */
+    bool is_listed;
     struct cache_waiter *waiter;
 };
 

@@ -130,8 +130,9 @@ static void fill_lifetimes(const struct lifetime_source *s, struct freshness *ou
 {
     const struct cache_control *cc = &s->cc;
 
-    out->always_validates = cc_has(cc, CC_NO_CACHE);
-    out->never_stale = cc_has(cc, CC_NO_CACHE) || cc_has(cc, CC_MUST_REVALIDATE) ||
+    /* no-cache="field" asks to validate before those fields are sent: it is done for all. */
+    out->always_validates = cc_has(cc, CC_NO_CACHE) || cc->no_cache_names.n > 0;
+    out->never_stale = out->always_validates || cc_has(cc, CC_MUST_REVALIDATE) ||
                        cc_has(cc, CC_PROXY_REVALIDATE) || cc_has(cc, CC_S_MAXAGE);
     if (cc_has(cc, CC_STALE_WHILE_REVALIDATE))
         out->stale_while_revalidate_s = cc->seconds[CC_STALE_WHILE_REVALIDATE];
@@ -155,7 +156,8 @@ static enum freshness_verdict judge_storing(const struct freshness_exchange *x,
     /* must-understand: no-store beside it is for caches that do not know it (5.2.2.3). */
     if ((cc_has(cc, CC_NO_STORE) && !is_understood_only) || cc_has(&asked, CC_NO_STORE))
         return FRESHNESS_NO_STORE;
-    if (cc_has(cc, CC_PRIVATE))
+    /* private="field" would let the rest be stored; keeping none of it is always allowed. */
+    if (cc_has(cc, CC_PRIVATE) || cc->private_names.n > 0)
         return FRESHNESS_PRIVATE;
     if (fields_has(x->request, FIELD_AUTHORIZATION) && !allows_authorized(cc))
         return FRESHNESS_AUTHORIZATION;
