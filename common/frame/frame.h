@@ -4,9 +4,9 @@
  * non-blocking socket with or without TLS, on raw events. Used by gslb-dns (edges and operators
  * connect to it), edge-proxy (connects to the nodes; operators connect to it) and gslbctl.
  *
- * A link is a row of steps (see frame_steps.h): connect → handshake → identify → open → closing.
- * Its driver alone destroys it: everybody else says frame_link_close, on_close is called once as
- * the last thing, and then the link is gone.
+ * A link is a row of steps (listed in frame_internal.h): connect → handshake → identify → open →
+ * closing. Its driver alone destroys it: everybody else says frame_link_close, on_close is called
+ * once as the last thing, and then the link is gone.
  *
  * A peer can cost no more than its bounds: a frame of FRAME_MAX_BYTES, FRAME_ARENA_BYTES for what
  * is unpacked from it, FRAME_QUEUE_BYTES that it has not read yet, and its deadlines.
@@ -83,7 +83,6 @@ struct frame_options {
     struct event_base *base;
     SSL_CTX *tls; /* NULL: plain (Unix socket) */
     enum tls_side side;
-    bool is_connecting;    /* the socket's connect is still under way */
     uint32_t handshake_ms; /* connect and handshake together */
     uint32_t idle_ms;      /* without a whole frame from the peer, or without progress of what is
                               sent; 0: for ever */
@@ -91,7 +90,8 @@ struct frame_options {
     void *arg;
 };
 
-/* A link over fd, which it owns from now on. Nothing is called before the loop runs. */
+/* A link over fd, which it owns from now on; its connect may still be under way. Nothing is called
+ * before the loop runs. */
 struct frame_link *frame_link_new(const struct frame_options *options, int fd);
 /* Queues a frame; what is queued in one turn of the loop leaves together. A peer whose queue
  * is full is closed (NOT_READING). Copies. */
