@@ -118,8 +118,7 @@ struct conf_struct {
     bool is_tuple;         /* a list fills the keys in their order */
     size_t name;           /* CONF_AT a const char *: the key in a CONF_MAP */
     size_t place;          /* CONF_AT a struct place: of that key, or of a list's item */
-    /* NULL, or what is wrong with a name, which it may shorten; NULL itself: letters, digits,
-     * '-', '_' and '.'. */
+    /* NULL, or what is wrong with a name, which it may shorten; NULL itself: conf_check_name. */
     const char *(*check_name)(struct str *name);
 };
 #define CONF_FIELDS(array) .fields = (array), .n_fields = COUNT_OF(array)
@@ -138,6 +137,8 @@ void conf_fill(struct conf *f, const struct conf_struct *schema, void *out);
 /* A mistake that only the caller can see, shown like the others. */
 void conf_error(struct conf *f, struct place at, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void conf_warn(struct conf *f, struct place at, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The rule of names (of regions, edges, pools): NULL, or what is wrong with this one. */
+const char *conf_check_name(struct str name);
 /* A relative path as the file means it, in the arena. */
 const char *conf_path(struct conf *f, struct str path);
 /* Puts this file's mistakes in the order of their lines; frees all but the values. */

@@ -151,12 +151,12 @@ static void fill_list(struct conf *f, const struct conf_field *field, const stru
     *(size_t *)(owner + slot->count_offset) = n;
 }
 
-static const char *check_plain_name(struct str *name)
+const char *conf_check_name(struct str name)
 {
-    if (name->n > 63)
+    if (name.n > 63)
         return "is longer than 63 characters";
-    for (size_t i = 0; i < name->n; i++) {
-        uint8_t c = (uint8_t)name->p[i];
+    for (size_t i = 0; i < name.n; i++) {
+        uint8_t c = (uint8_t)name.p[i];
 
         if ((uint8_t)(text_lower(c) - 'a') >= 26 && (uint8_t)(c - '0') >= 10 &&
             strchr("-_.", c) == NULL)
@@ -171,7 +171,7 @@ static const char *take_name(struct conf *f, const struct conf_struct *s, const 
     struct str name = key->text;
     const char *wrong = name.n == 0     ? "is empty"
                         : s->check_name ? s->check_name(&name)
-                                        : check_plain_name(&name);
+                                        : conf_check_name(name);
 
     if (wrong != NULL)
         conf_error(f, conf_place_of(f, key), "%s name '%.80s' %s", s->what, key->text.p, wrong);

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Loads the file, then looks for what the table cannot see: names that refer to each other, and
+ * numbers that must agree. */
+#include "edge-proxy/config/config_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEFAULT_MAX_OBJECT = 16 << 20, DEFAULT_CHECK_MS = 1000 };
+
+struct check {
+    struct conf *f;
+    struct file *file;
+    struct config *config; /* being built */
+    struct arena *arena;
+    struct conf_index pools; /* name to index */
+    bool *is_used;           /* per pool: a route leads there */
+};
+
+static const char *addr_name(struct check *k, const struct addr *a)
+{
+    char buf[ADDR_TEXT];
+    const char *text = addr_format(a, buf);
+
+    return arena_strndup(k->arena, text, strlen(text));
+}
+
+static bool has_tls_listener(const struct config *c)
+{
+    for (size_t i = 0; i < c->n_listeners; i++)
+        if (c->listeners[i].is_tls)
+            return true;
+    return false;
+}
+
+static void check_listeners(struct check *k)
+{
+    const struct config *c = k->config;
+    struct conf_index seen = {0};
+
+    for (size_t i = 0; i < c->n_listeners; i++) {
+        const struct config_listener *l = &c->listeners[i];
+        const char *name = addr_name(k, &l->address);
+        size_t before;
+
+        if (l->is_tls && c->tls.n_certificates == 0)
+            conf_error(k->f, l->place, "listen: %s speaks TLS, but tls has no certificates", name);
+        if (l->address.length == 0)
+            continue;
+        before = conf_index_put(&seen, name, i);
+        if (before != CONF_NONE)
+            conf_error(k->f, l->place, "listen: %s stands here twice, first in line %u", name,
+                       c->listeners[before].place.line);
+    }
+    conf_index_free(&seen);
+}
+
+static void finish_cache(struct check *k)
+{
+    struct config_cache *cache = &k->config->cache;
+    char object[TEXT_SHORT], half[TEXT_SHORT];
+
+    if (cache->memory_bytes == 0) {
+        if (cache->max_object_bytes != 0)
+            conf_warn(k->f, k->file->object_place, "max-object is never used with memory: off");
+        return;
+    }
+    if (cache->max_object_bytes == 0)
+        cache->max_object_bytes = cache->memory_bytes / 2 < DEFAULT_MAX_OBJECT
+                                      ? cache->memory_bytes / 2
+                                      : DEFAULT_MAX_OBJECT;
+    if (cache->max_object_bytes > cache->memory_bytes / 2)
+        conf_error(k->f, k->file->object_place, "max-object: %s is more than half of memory (%s)",
+                   text_format_bytes(cache->max_object_bytes, object),
+                   text_format_bytes(cache->memory_bytes / 2, half));
+}
+
+static void finish_limits(struct check *k)
+{
+    struct config_limits *l = &k->config->limits;
+
+    if (l->target_connections == 0)
+        l->target_connections = l->max_connections / 4 * 3 + l->max_connections % 4 * 3 / 4;
+    if (l->target_connections == 0)
+        l->target_connections = 1;
+    if (l->target_connections > l->max_connections)
+        conf_error(k->f, k->file->target_place,
+                   "target-connections: %u is more than max-connections (%u)",
+                   l->target_connections, l->max_connections);
+}
+
+static void check_servers(struct check *k)
+{
+    struct config_control *c = &k->config->control;
+    struct config_peer *servers = (struct config_peer *)c->servers; /* the arena's */
+    struct conf_index seen = {0};
+    struct place at = c->n_servers > 0 ? k->file->server_places[0] : c->tls_place;
+
+    for (size_t i = 0; i < c->n_servers; i++) {
+        const char *address = addr_name(k, &servers[i].address);
+
+        if (servers[i].name == NULL)
+            servers[i].name = address;
+        if (servers[i].address.length != 0 && conf_index_put(&seen, address, i) != CONF_NONE)
+            conf_error(k->f, k->file->server_places[i], "servers: %s stands here twice", address);
+    }
+    conf_index_free(&seen);
+    if (c->n_servers == 0)
+        return;
+    if (c->certificate_path == NULL)
+        conf_error(k->f, at, "control has servers, so 'certificate' is required");
+    if (c->key_path == NULL)
+        conf_error(k->f, at, "control has servers, so 'key' is required");
+    if (c->ca_path == NULL)
+        conf_error(k->f, at, "control has servers, so 'ca' is required");
+}
+
+static void finish_check(struct check *k, struct config_check *check, struct place place)
+{
+    if (check->timeout_ms == 0)
+        check->timeout_ms =
+            check->interval_ms < DEFAULT_CHECK_MS ? check->interval_ms : DEFAULT_CHECK_MS;
+    if (check->timeout_ms > check->interval_ms)
+        conf_error(k->f, place, "check: timeout (%ums) is longer than interval (%ums)",
+                   check->timeout_ms, check->interval_ms);
+}
+
+static void build_pool(struct check *k, const struct file_pool *from, struct config_pool *out)
+{
+    struct config_origin *origins = (struct config_origin *)from->origins; /* the arena's */
+    struct conf_index seen = {0};
+
+    *out = from->pool;
+    out->origins = origins;
+    out->n_origins = from->n_origins;
+    for (size_t i = 0; i < from->n_origins; i++) {
+        origins[i].name = addr_name(k, &origins[i].address);
+        if (origins[i].address.length != 0 &&
+            conf_index_put(&seen, origins[i].name, i) != CONF_NONE)
+            conf_error(k->f, from->origin_places[i],
+                       "origins: %s stands here twice; give it a "
+                       "weight instead",
+                       origins[i].name);
+    }
+    conf_index_free(&seen);
+    finish_check(k, &out->check, from->check_place);
+}
+
+static void build_pools(struct check *k)
+{
+    const struct file *file = k->file;
+    struct config_pool *pools = arena_zalloc(k->arena, file->n_pools * sizeof(*pools));
+
+    for (size_t i = 0; i < file->n_pools; i++) {
+        build_pool(k, &file->pools[i], &pools[i]);
+        conf_index_put(&k->pools, pools[i].name, i);
+    }
+    k->config->pools = pools;
+    k->is_used = arena_zalloc(k->arena, file->n_pools);
+    k->config->n_pools = file->n_pools;
+}
+
+static int by_length_down(const void *a, const void *b)
+{
+    const struct config_route *x = a, *y = b;
+    size_t n = strlen(x->prefix), m = strlen(y->prefix);
+
+    return n != m ? (n < m ? 1 : -1) : strcmp(x->prefix, y->prefix);
+}
+
+static void warn_unused_pools(struct check *k)
+{
+    for (size_t i = 0; i < k->file->n_pools; i++)
+        if (!k->is_used[i])
+            conf_warn(k->f, k->file->pools[i].place, "pool '%s' is used by no route",
+                      k->config->pools[i].name);
+}
+
+static void build_routes(struct check *k, const struct file_site *from, struct config_site *out)
+{
+    struct config_route *routes = arena_zalloc(k->arena, from->n_routes * sizeof(*routes));
+    char hint[CONF_HINT];
+
+    for (size_t i = 0; i < from->n_routes; i++) {
+        const struct file_route *r = &from->routes[i];
+        size_t pool = r->pool ? conf_index_get(&k->pools, r->pool) : CONF_NONE;
+
+        routes[i] = r->route;
+        if (pool != CONF_NONE)
+            routes[i].pool = (uint16_t)pool, k->is_used[pool] = true;
+        else if (r->pool != NULL)
+            conf_error(k->f, r->pool_place, "route '%s': unknown pool '%s'%s", r->route.prefix,
+                       r->pool, conf_hint(k->f, &k->pools, r->pool, hint));
+    }
+    qsort(routes, from->n_routes, sizeof(*routes), by_length_down);
+    out->routes = routes;
+    out->n_routes = from->n_routes;
+}
+
+static const char *lower_case(struct check *k, const char *s)
+{
+    size_t n = strlen(s);
+    char *out = arena_strndup(k->arena, s, n);
+
+    for (size_t i = 0; i < n; i++)
+        out[i] = (char)text_lower((uint8_t)out[i]);
+    return out;
+}
+
+/* hosts: all hosts so far, to their sites. */
+static void take_host(struct check *k, struct conf_index *hosts, const char *host,
+                      struct place place, size_t site)
+{
+    size_t before = conf_index_put(hosts, host, site);
+
+    if (before == site)
+        conf_error(k->f, place, "host '%s' stands in this site twice", host);
+    else if (before != CONF_NONE)
+        conf_error(k->f, place, "host '%s' stands already in site '%s'", host,
+                   k->file->sites[before].name);
+}
+
+static void build_site(struct check *k, size_t i, struct config_site *out, struct conf_index *hosts)
+{
+    const struct file_site *from = &k->file->sites[i];
+    const char **names = arena_alloc(k->arena, (from->n_aliases + 1) * sizeof(*names));
+
+    out->name = from->name;
+    out->hosts = names;
+    out->is_redirect_https = from->is_redirect_https;
+    names[out->n_hosts++] = lower_case(k, from->name);
+    take_host(k, hosts, names[0], from->place, i);
+    for (size_t j = 0; j < from->n_aliases; j++) {
+        names[out->n_hosts] = lower_case(k, from->aliases[j]);
+        take_host(k, hosts, names[out->n_hosts++], from->alias_places[j], i);
+    }
+    build_routes(k, from, out);
+    if (from->is_redirect_https && !has_tls_listener(k->config))
+        conf_warn(k->f, from->redirect_place,
+                  "site '%s' redirects to https, but no listener here speaks TLS", from->name);
+}
+
+static void build_sites(struct check *k)
+{
+    const struct file *file = k->file;
+    struct config_site *sites = arena_zalloc(k->arena, file->n_sites * sizeof(*sites));
+    struct conf_index hosts = {0};
+
+    for (size_t i = 0; i < file->n_sites; i++)
+        build_site(k, i, &sites[i], &hosts);
+    conf_index_free(&hosts);
+    k->config->sites = sites;
+    k->config->n_sites = file->n_sites;
+}
+
+static void finish_access_log(struct check *k)
+{
+    struct config *c = k->config;
+
+    if (strcmp(c->access_log_path, "off") == 0)
+        c->access_log_path = NULL;
+    else if (strcmp(c->access_log_path, "stdout") == 0)
+        c->access_log_path = "-";
+    else
+        c->access_log_path = conf_path(k->f, str_of(c->access_log_path));
+}
+
+static void build(struct check *k)
+{
+    check_listeners(k);
+    finish_cache(k);
+    finish_limits(k);
+    finish_access_log(k);
+    check_servers(k);
+    build_pools(k);
+    build_sites(k);
+    warn_unused_pools(k);
+    conf_index_free(&k->pools);
+}
+
+struct config *config_load(const char *path, struct errors *errors)
+{
+    struct file file = {0};
+    struct config *c = base_zalloc(1, sizeof(*c));
+    size_t n_before = errors->n_errors;
+    struct check k = {.file = &file, .config = c};
+    struct arena arena;
+
+    arena_init(&arena, 0);
+    k.arena = &arena;
+    k.f = conf_open(path, &arena, errors);
+    if (k.f != NULL) {
+        conf_fill(k.f, &config_schema, &file);
+        *c = file.config;
+        c->path = arena_strndup(&arena, path, strlen(path));
+        build(&k);
+        conf_close(k.f);
+    }
+    c->arena = arena;
+    if (errors->n_errors == n_before)
+        return c;
+    config_free(c);
+    return NULL;
+}
+
+void config_free(struct config *c)
+{
+    if (c == NULL)
+        return;
+    arena_free(&c->arena);
+    free(c);
+}
