@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The server: which addresses, which sockets, and how one set of them becomes another. */
+#include "gslb-dns/net/net_internal.h"
+
+#include "common/net/net.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TCP_BACKLOG = 1024, PORT_TRIES = 16 };
+
+/* One address with all of its sockets. */
+struct endpoint {
+    struct addr wanted; /* as it is configured */
+    struct addr bound;  /* with the kernel's port */
+    int listener;
+    int *udp;     /* one for each worker */
+    bool is_kept; /* while the set changes */
+};
+
+struct net_server {
+    struct net_handler handler;
+    struct endpoint *endpoints;
+    size_t n_endpoints;
+    struct udp_worker **workers;
+    unsigned n_workers;
+    struct tcp_server *tcp;
+};
+
+static bool is_wildcard(const struct addr *a)
+{
+    struct ip ip = addr_ip(a), none = {.family = ip.family};
+
+    return ip_eq(&ip, &none);
+}
+
+/* common/net opens non-blocking ones; a worker wants to wait in the call that receives. */
+static int bind_worker_socket(const struct addr *at, struct errors *errors, struct place place)
+{
+    int fd = net_bind_udp(at, is_wildcard(at), errors, place);
+
+    if (fd >= 0)
+        (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+    return fd;
+}
+
+static void close_endpoint(struct endpoint *e, unsigned n_workers)
+{
+    if (e->listener >= 0)
+        close(e->listener);
+    for (unsigned i = 0; e->udp != NULL && i < n_workers; i++) {
+        if (e->udp[i] >= 0)
+            close(e->udp[i]);
+    }
+    free(e->udp);
+    e->udp = NULL;
+}
+
+/* The first UDP socket tells the port where the kernel chooses it. */
+static struct outcome open_sockets(struct endpoint *e, unsigned n_workers, struct errors *errors,
+                                   struct place place)
+{
+    e->bound = e->wanted;
+    e->listener = -1;
+    e->udp = base_alloc(n_workers * sizeof(*e->udp));
+    for (unsigned i = 0; i < n_workers; i++)
+        e->udp[i] = -1;
+    for (unsigned i = 0; i < n_workers; i++) {
+        e->udp[i] = bind_worker_socket(&e->bound, errors, place);
+        if (e->udp[i] < 0 || (i == 0 && has_failed(net_local_addr(e->udp[0], &e->bound))))
+            return OUTCOME_FAILED;
+    }
+    e->listener = net_listen_tcp(&e->bound, TCP_BACKLOG, errors, place);
+    return e->listener >= 0 ? OUTCOME_OK : OUTCOME_FAILED;
+}
+
+/* A port that the kernel chose for UDP may be taken for TCP: then another one is tried. */
+static struct outcome open_any_port(struct endpoint *e, unsigned n_workers, struct errors *errors,
+                                    struct place place)
+{
+    for (int i = 0; i < PORT_TRIES; i++) {
+        struct errors attempt = {0};
+        struct outcome outcome = open_sockets(e, n_workers, &attempt, place);
+
+        if (!has_failed(outcome) || i == PORT_TRIES - 1) {
+            errors_merge(errors, &attempt);
+            return outcome;
+        }
+        errors_free(&attempt);
+        close_endpoint(e, n_workers);
+    }
+    return OUTCOME_FAILED;
+}
+
+/* Is it we who hold this port, at an address that covers the other or is covered by it? */
+static bool is_held_by_us(const struct net_server *s, const struct addr *at)
+{
+    for (size_t i = 0; i < s->n_endpoints; i++) {
+        const struct addr *own = &s->endpoints[i].bound;
+
+        if (own->sa.sa_family == at->sa.sa_family && addr_port(own) == addr_port(at) &&
+            (is_wildcard(own) || is_wildcard(at)))
+            return true;
+    }
+    return false;
+}
+
+static struct outcome open_endpoint(const struct net_server *s, struct endpoint *e,
+                                    struct place place, struct errors *errors)
+{
+    if (addr_port(&e->wanted) == 0)
+        return open_any_port(e, s->n_workers, errors, place);
+    if (!is_held_by_us(s, &e->wanted) &&
+        (has_failed(net_check_free(&e->wanted, SOCK_DGRAM, errors, place)) ||
+         has_failed(net_check_free(&e->wanted, SOCK_STREAM, errors, place))))
+        return OUTCOME_FAILED;
+    return open_sockets(e, s->n_workers, errors, place);
+}
+
+static struct endpoint *find_endpoint(struct net_server *s, const struct addr *wanted)
+{
+    for (size_t i = 0; i < s->n_endpoints; i++) {
+        if (!s->endpoints[i].is_kept && addr_eq(&s->endpoints[i].wanted, wanted))
+            return &s->endpoints[i];
+    }
+    return NULL;
+}
+
+/* Every new endpoint is opened, or none is. Kept ones are taken over as they are. NULL: failed. */
+static struct endpoint *make_endpoints(struct net_server *s, const struct net_settings *settings,
+                                       struct errors *errors)
+{
+    struct endpoint *fresh = base_zalloc(settings->n_listen + 1, sizeof(*fresh));
+    struct outcome outcome = OUTCOME_OK;
+
+    for (size_t i = 0; i < s->n_endpoints; i++)
+        s->endpoints[i].is_kept = false;
+    for (size_t i = 0; i < settings->n_listen; i++) {
+        struct endpoint *old = find_endpoint(s, &settings->listen[i]);
+
+        fresh[i].listener = -1;
+        fresh[i].wanted = settings->listen[i];
+        if (old != NULL) {
+            old->is_kept = true;
+            fresh[i] = *old;
+        } else if (has_failed(open_endpoint(s, &fresh[i], settings->listen_place, errors))) {
+            outcome = OUTCOME_FAILED; /* and on, to name every address that is wrong */
+        }
+    }
+    if (!has_failed(outcome))
+        return fresh;
+    for (size_t i = 0; i < settings->n_listen; i++) {
+        if (!fresh[i].is_kept)
+            close_endpoint(&fresh[i], s->n_workers);
+    }
+    free(fresh);
+    return NULL;
+}
+
+static int *worker_sockets(const struct net_server *s, unsigned worker)
+{
+    int *sockets = base_alloc((s->n_endpoints + 1) * sizeof(*sockets));
+
+    for (size_t i = 0; i < s->n_endpoints; i++)
+        sockets[i] = s->endpoints[i].udp[worker];
+    return sockets;
+}
+
+static struct tcp_settings tcp_settings(const struct net_server *s,
+                                        const struct net_settings *settings)
+{
+    int *listeners = base_alloc((s->n_endpoints + 1) * sizeof(*listeners));
+
+    for (size_t i = 0; i < s->n_endpoints; i++)
+        listeners[i] = s->endpoints[i].listener;
+    return (struct tcp_settings){.listeners = listeners,
+                                 .n_listeners = s->n_endpoints,
+                                 .idle_ms = settings->tcp_idle_ms,
+                                 .max_connections = settings->tcp_max_connections};
+}
+
+/* Sockets that are gone from the set are emptied and closed by whoever serves them. */
+static void set_endpoints(struct net_server *s, struct endpoint *fresh, size_t n)
+{
+    for (size_t i = 0; i < s->n_endpoints; i++) {
+        if (!s->endpoints[i].is_kept)
+            free(s->endpoints[i].udp);
+    }
+    free(s->endpoints);
+    s->endpoints = fresh;
+    s->n_endpoints = n;
+}
+
+struct net_server *net_server_start(const struct net_settings *settings,
+                                    const struct net_handler *handler, struct metrics *metrics,
+                                    struct errors *errors)
+{
+    struct net_server *s = base_zalloc(1, sizeof(*s));
+    struct endpoint *endpoints;
+    struct tcp_settings tcp;
+
+    s->handler = *handler;
+    s->n_workers = settings->workers > 0 ? settings->workers : net_cpu_count();
+    endpoints = make_endpoints(s, settings, errors);
+    if (endpoints == NULL) {
+        free(s);
+        return NULL;
+    }
+    set_endpoints(s, endpoints, settings->n_listen);
+    s->workers = base_zalloc(s->n_workers, sizeof(struct udp_worker *));
+    for (unsigned i = 0; i < s->n_workers; i++) {
+        int *sockets = worker_sockets(s, i);
+
+        s->workers[i] = udp_worker_start(i, sockets, s->n_endpoints, &s->handler, metrics);
+        free(sockets);
+    }
+    tcp = tcp_settings(s, settings);
+    s->tcp = tcp_server_start(&tcp, &s->handler, metrics);
+    free((void *)tcp.listeners);
+    return s;
+}
+
+struct outcome net_server_update(struct net_server *s, const struct net_settings *settings,
+                                 struct errors *errors)
+{
+    unsigned wanted = settings->workers > 0 ? settings->workers : net_cpu_count();
+    struct endpoint *endpoints = make_endpoints(s, settings, errors);
+    struct tcp_settings tcp;
+
+    if (endpoints == NULL)
+        return OUTCOME_FAILED;
+    if (wanted != s->n_workers)
+        errors_warn(errors, settings->listen_place,
+                    "the number of workers stays %u until the next start", s->n_workers);
+    set_endpoints(s, endpoints, settings->n_listen);
+    for (unsigned i = 0; i < s->n_workers; i++) {
+        int *sockets = worker_sockets(s, i);
+
+        udp_worker_update(s->workers[i], sockets, s->n_endpoints);
+        free(sockets);
+    }
+    tcp = tcp_settings(s, settings);
+    tcp_server_update(s->tcp, &tcp);
+    free((void *)tcp.listeners);
+    return OUTCOME_OK;
+}
+
+void net_server_stop(struct net_server *s)
+{
+    tcp_server_stop(s->tcp);
+    for (unsigned i = 0; i < s->n_workers; i++)
+        udp_worker_stop(s->workers[i]);
+    for (size_t i = 0; i < s->n_endpoints; i++)
+        free(s->endpoints[i].udp);
+    free(s->endpoints);
+    free(s->workers);
+    free(s);
+}
+
+struct addr net_server_address(const struct net_server *s, size_t i)
+{
+    ensure(i < s->n_endpoints);
+    return s->endpoints[i].bound;
+}
+
+size_t net_server_connections(const struct net_server *s)
+{
+    return tcp_server_connections(s->tcp);
+}
