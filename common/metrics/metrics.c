@@ -18,6 +18,15 @@ struct metrics_block *metrics_add_block(struct metrics *m)
     return b;
 }
 
+void metrics_free(struct metrics *m)
+{
+    for (struct metrics_block *b = m->blocks, *next; b != NULL; b = next) {
+        next = b->next;
+        free(b);
+    }
+    m->blocks = NULL;
+}
+
 uint64_t metrics_sum(const struct metrics *m, size_t counter)
 {
     uint64_t sum = 0;

@@ -32,8 +32,11 @@ struct metrics {
     struct metrics_block *blocks; /* pushed once per thread, never removed */
 };
 
-/* A fresh block for the calling thread, freed with the process. */
+/* A fresh block for the calling thread; it stays when the thread ends, so that nothing counted is
+ * lost. */
 struct metrics_block *metrics_add_block(struct metrics *m);
+/* All blocks, when no thread writes any more. */
+void metrics_free(struct metrics *m);
 
 static inline void metrics_add(struct metrics_block *b, size_t counter, uint64_t by)
 {

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of the generation room share. */
+#ifndef GSLB_DNS_GENERATION_INTERNAL_H
+#define GSLB_DNS_GENERATION_INTERNAL_H
+
+#include "gslb-dns/generation/generation.h"
+
+#include <stdatomic.h>
+
+/* A zone that several generations may hold. */
+struct shared_zone {
+    _Atomic unsigned refs;
+    struct zone *zone;
+    struct zone_service *services; /* what it was loaded with, sorted as in the configuration */
+    size_t n_services;
+};
+
+/* What a set of services with equal policy and regions is steered by. */
+struct steering {
+    const struct config_service *first; /* the service it was made for */
+    struct steer_map *steer;
+    struct geo_map *map; /* NULL: the policy does not ask where a client is */
+};
+
+struct generation {
+    struct config *config;
+    struct shared_zone **zones; /* by the configuration's index */
+    struct zone **zone_array;
+    struct zone_set *zone_set;
+    struct geo_db *geo;
+    char *geo_text;
+    struct steering *steerings;
+    size_t n_steerings;
+    struct world_service *services;
+};
+
+/* Fills g->zones, g->zone_array and g->zone_set. */
+MUST_USE struct outcome generation_load_zones(struct generation *g,
+                                              const struct generation *previous,
+                                              struct errors *errors);
+void generation_free_zones(struct generation *g);
+
+/* Fills g->geo, g->geo_text, g->steerings and g->services. */
+MUST_USE struct outcome generation_load_steering(struct generation *g, struct errors *errors);
+void generation_free_steering(struct generation *g);
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A generation seen through health: for each service and region the addresses to be given, as wire
+ * records. Everything of one world lies in one arena.
+ */
+#include "gslb-dns/generation/generation_internal.h"
+
+#include "common/bytes/bytes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct whole_world {
+    struct world world; /* first: freed by its address */
+    struct arena arena;
+};
+
+/* Which edges may be given out. */
+enum edge_choice {
+    EDGES_USABLE,
+    EDGES_NOT_DRAINED, /* every edge is down: all but those that an operator took out */
+    EDGES_ALL,
+};
+
+static bool is_chosen(const struct health *h, size_t edge, enum edge_choice choice)
+{
+    if (choice == EDGES_ALL)
+        return true;
+    if (h == NULL)
+        return choice == EDGES_NOT_DRAINED;
+    if (choice == EDGES_USABLE)
+        return health_edge(h, edge)->is_usable;
+    return health_edge(h, edge)->state != HEALTH_DRAINING;
+}
+
+static uint8_t *write_record(uint8_t *p, const struct ip *ip, uint32_t ttl_s)
+{
+    uint16_t address_bytes = ip->family == 4 ? 4 : 16;
+
+    bytes_put_u16(p, 0xc000 | WIRE_HEADER);
+    bytes_put_u16(p + 2, ip->family == 4 ? WIRE_A : WIRE_AAAA);
+    bytes_put_u16(p + 4, WIRE_CLASS_IN);
+    bytes_put_u32(p + 6, ttl_s);
+    bytes_put_u16(p + 10, address_bytes);
+    memcpy(p + 12, ip->bytes, address_bytes);
+    return p + 12 + address_bytes;
+}
+
+/* Where addresses for a site come from: one region's chosen edges, or a list. */
+struct source {
+    const struct config_edge *edges;
+    size_t first_edge, n_edges;
+    const struct ip *list;
+    size_t n_list;
+    const struct health *health;
+    enum edge_choice choice;
+};
+
+/* Calls visit for each address of the family; returns how many. out NULL: only counts. */
+static uint16_t gather(const struct source *s, uint8_t family, uint32_t ttl_s, uint8_t *out)
+{
+    uint16_t n = 0;
+
+    for (size_t i = 0; i < s->n_list; i++)
+        if (s->list[i].family == family) {
+            n++;
+            out = out ? write_record(out, &s->list[i], ttl_s) : NULL;
+        }
+    for (size_t e = s->first_edge; e < s->first_edge + s->n_edges; e++) {
+        if (!is_chosen(s->health, e, s->choice))
+            continue;
+        for (size_t i = 0; i < s->edges[e].n_addresses; i++)
+            if (s->edges[e].addresses[i].family == family) {
+                n++;
+                out = out ? write_record(out, &s->edges[e].addresses[i], ttl_s) : NULL;
+            }
+    }
+    return n;
+}
+
+static struct world_addresses make_addresses(struct arena *a, const struct source *s,
+                                             uint8_t family, uint32_t ttl_s)
+{
+    size_t record_bytes = family == 4 ? WORLD_A_BYTES : WORLD_AAAA_BYTES;
+    uint16_t n = gather(s, family, ttl_s, NULL);
+    uint8_t *wire = n > 0 ? arena_alloc(a, n * record_bytes) : NULL;
+
+    if (wire != NULL)
+        gather(s, family, ttl_s, wire);
+    return (struct world_addresses){wire, n};
+}
+
+static struct world_site make_site(struct arena *a, const struct source *s, uint32_t ttl_s)
+{
+    return (struct world_site){
+        .a = make_addresses(a, s, 4, ttl_s),
+        .aaaa = make_addresses(a, s, 6, ttl_s),
+    };
+}
+
+/* Sites of all regions by a choice of edges; whether any region has an address. */
+static bool make_sites(struct arena *a, const struct generation *g,
+                       const struct config_service *service, const struct source *from,
+                       struct world_service_view *out)
+{
+    struct world_site *sites = arena_zalloc(a, service->n_regions * sizeof(sites[0]));
+    uint64_t *usable = arena_zalloc(a, STEER_BITMAP_WORDS(service->n_regions) * sizeof(usable[0]));
+    bool has_any = false;
+
+    for (size_t k = 0; k < service->n_regions; k++) {
+        const struct config_region *r = &g->config->regions[service->regions[k]];
+        struct source s = *from;
+
+        s.first_edge = r->first_edge;
+        s.n_edges = r->n_edges;
+        sites[k] = make_site(a, &s, service->ttl_s);
+        if (sites[k].a.count + sites[k].aaaa.count == 0)
+            continue;
+        usable[k / 64] |= (uint64_t)1 << (k % 64);
+        has_any = true;
+    }
+    out->sites = sites;
+    out->usable = usable;
+    return has_any;
+}
+
+/* Every edge of the service is down: what its all-down setting says. */
+static void make_all_down(struct arena *a, const struct generation *g,
+                          const struct config_service *service, struct source *from,
+                          struct world_service_view *out)
+{
+    switch (service->all_down) {
+    case CONFIG_REFUSE:
+        out->mode = WORLD_REFUSE;
+        return;
+    case CONFIG_NODATA:
+        out->mode = WORLD_NODATA;
+        return;
+    case CONFIG_FALLBACK: {
+        struct source list = {.list = service->fallback, .n_list = service->n_fallback};
+        struct world_site *site = arena_alloc(a, sizeof(*site));
+
+        *site = make_site(a, &list, service->ttl_s);
+        out->mode = WORLD_FALLBACK;
+        out->sites = site;
+        return;
+    }
+    case CONFIG_SERVE_ALL:
+        out->mode = WORLD_SERVE_ALL;
+        from->choice = EDGES_NOT_DRAINED;
+        if (!make_sites(a, g, service, from, out)) {
+            from->choice = EDGES_ALL;
+            make_sites(a, g, service, from, out);
+        }
+        return;
+    }
+}
+
+static void make_view(struct arena *a, const struct generation *g, const struct health *health,
+                      size_t i, struct world_service_view *out)
+{
+    const struct config_service *service = &g->config->services[i];
+    struct source from = {.edges = g->config->edges, .health = health, .choice = EDGES_USABLE};
+
+    out->mode = WORLD_STEER;
+    if (!make_sites(a, g, service, &from, out))
+        make_all_down(a, g, service, &from, out);
+}
+
+struct world *generation_make_world(const struct generation *g, const struct health *health,
+                                    uint64_t number)
+{
+    const struct config *c = g->config;
+    struct whole_world *w = base_zalloc(1, sizeof(*w));
+    struct world_service_view *views;
+
+    arena_init(&w->arena, 16384);
+    views = arena_zalloc(&w->arena, (c->n_services + 1) * sizeof(views[0]));
+    for (size_t i = 0; i < c->n_services; i++)
+        make_view(&w->arena, g, health, i, &views[i]);
+    w->world = (struct world){
+        .zones = g->zone_set,
+        .services = g->services,
+        .views = views,
+        .n_services = c->n_services,
+        .udp_payload_bytes = (uint16_t)c->udp_payload_bytes,
+        .tcp_idle_ms = c->tcp_idle_ms,
+        .generation = number,
+    };
+    return &w->world;
+}
+
+void generation_free_world(struct world *world)
+{
+    struct whole_world *w = (struct whole_world *)world;
+
+    if (w == NULL)
+        return;
+    arena_free(&w->arena);
+    free(w);
+}
