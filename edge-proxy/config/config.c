@@ -310,3 +310,8 @@ void config_free(struct config *c)
     arena_free(&c->arena);
     free(c);
 }
+
+void config_describe(struct text *out)
+{
+    conf_describe(&config_schema, out);
+}

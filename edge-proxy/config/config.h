@@ -135,5 +135,7 @@ struct config {
 
 struct config *config_load(const char *path, struct errors *errors);
 void config_free(struct config *c);
+/* The reference of all keys, in mdoc(7): the chapter of the manual page is this text. */
+void config_describe(struct text *out);
 
 #endif

@@ -45,5 +45,14 @@ struct file {
 };
 
 extern const struct conf_struct config_schema;
+extern const struct conf_struct config_pool_schema;
+extern const struct conf_struct config_site_schema;
+
+/* names.c */
+const char *config_check_host(struct str host);
+const char *config_check_host_name(struct str *name);
+const char *config_check_authority(struct str text);
+const char *config_check_path(struct str path);
+const char *config_check_prefix(struct str *prefix);
 
 #endif

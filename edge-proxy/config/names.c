@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What hosts, paths and prefixes may look like. Each rule gives NULL, or what is wrong. */
+#include "edge-proxy/config/config_internal.h"
+
+#include <string.h>
+
+static bool is_letter_or_digit(uint8_t c)
+{
+    return (uint8_t)(text_lower(c) - 'a') < 26 || (uint8_t)(c - '0') < 10;
+}
+
+/* A host as the Host field and SNI carry it: a name, "*.name", "*", or an IP address. */
+const char *config_check_host(struct str host)
+{
+    struct ip ip;
+    size_t label = 0;
+
+    if (str_is(host, "*"))
+        return NULL;
+    if (host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
+        return ip_parse((struct str){host.p + 1, host.n - 2}, &ip) && ip.family == 6
+                   ? NULL
+                   : "is not an IPv6 address in brackets";
+    if (host.n > 2 && host.p[0] == '*' && host.p[1] == '.')
+        host = (struct str){host.p + 2, host.n - 2};
+    if (host.n > 253)
+        return "is longer than a host name can be (253 characters)";
+    for (size_t i = 0; i < host.n; i++) {
+        uint8_t c = (uint8_t)host.p[i];
+
+        if (c == '*')
+            return "has '*' in a wrong place; \"*.example.com\" and \"*\" are understood";
+        if (c == ':')
+            return "has a port or a ':'; a site is named by its host alone, an IPv6 address is "
+                   "in brackets";
+        label = c == '.' ? 0 : label + 1;
+        if (label > 63 || (c == '.' && (i == 0 || host.p[i - 1] == '.')) ||
+            (c == '.' && i + 1 == host.n))
+            return "has an empty label, a final dot, or one longer than 63 characters";
+        if (c != '.' && c != '-' && c != '_' && !is_letter_or_digit(c))
+            return "is not a host name: letters, digits, '-' and '_' in labels between dots";
+    }
+    return NULL;
+}
+
+const char *config_check_host_name(struct str *name)
+{
+    return config_check_host(*name);
+}
+
+/* What may be sent as a Host field: a host, and a port if need be. */
+const char *config_check_authority(struct str text)
+{
+    const char *colon = memrchr(text.p, ':', text.n);
+    uint64_t port;
+
+    if (colon != NULL && colon > text.p && text.p[text.n - 1] != ']') {
+        if (!text_parse_u64((struct str){colon + 1, text.n - (size_t)(colon - text.p) - 1},
+                            &port) ||
+            port == 0 || port > 65535)
+            return "has no valid port behind ':'";
+        text.n = (size_t)(colon - text.p);
+    }
+    return memchr(text.p, '*', text.n) ? "is a pattern, not a host" : config_check_host(text);
+}
+
+/* RFC 3986 section 3.3, as far as prefixes need it. */
+const char *config_check_path(struct str path)
+{
+    if (path.n == 0 || path.p[0] != '/')
+        return "does not begin with '/'";
+    for (size_t i = 0; i < path.n; i++)
+        if ((uint8_t)path.p[i] <= ' ' || (uint8_t)path.p[i] >= 0x7f)
+            return "has a character that a path writes as %XX";
+        else if (path.p[i] == '#')
+            return "has '#', which never reaches a server";
+    return NULL;
+}
+
+const char *config_check_prefix(struct str *prefix)
+{
+    if (memchr(prefix->p, '?', prefix->n) != NULL)
+        return "has a query; routes are chosen by the path alone";
+    return config_check_path(*prefix);
+}

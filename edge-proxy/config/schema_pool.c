@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Of edge-proxy.yaml: pools, their origins and checks. */
+#include "edge-proxy/config/config_internal.h"
+
+#include <string.h>
+
+/* "200-399", "204" */
+static const char *parse_status(struct str text, void *owner)
+{
+    static const char EXPECTED[] = "a status or a range of them such as 200-399";
+    struct config_check *check = owner;
+    const char *dash = memchr(text.p, '-', text.n);
+    struct str low = text, high = text;
+    uint64_t a, b;
+
+    if (dash != NULL) {
+        low.n = (size_t)(dash - text.p);
+        high = (struct str){dash + 1, text.n - low.n - 1};
+    }
+    if (!text_parse_u64(low, &a) || !text_parse_u64(high, &b) || a < 100 || b > 599 || a > b)
+        return EXPECTED;
+    check->status_low = (uint16_t)a;
+    check->status_high = (uint16_t)b;
+    return NULL;
+}
+
+static const struct conf_field ORIGIN_FIELDS[] = {
+    {
+        .key = "address",
+        .kind = CONF_ADDR,
+        .slot = CONF_ONE(struct config_origin, address),
+        .is_required = true,
+        .expects = "an IP address with port such as 10.0.0.1:8080 (names are not resolved)",
+        .help = "Its IP address and port; names are not resolved. May stand for the whole origin.",
+    },
+    {
+        .key = "weight",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct config_origin, weight),
+        .preset = "1",
+        .min = "1",
+        .max = "1000",
+        .help = "Its share of the requests, in proportion to the others'.",
+    },
+};
+static const struct conf_struct ORIGIN = {
+    .what = "origin",
+    .size = sizeof(struct config_origin),
+    CONF_FIELDS(ORIGIN_FIELDS),
+    .shorthand = "address",
+};
+
+static const struct conf_field ORIGIN_TLS_FIELDS[] = {
+    {
+        .key = "enabled",
+        .kind = CONF_BOOL,
+        .slot = CONF_ONE(struct config_origin_tls, is_on),
+        .preset = "true",
+        .help = "May stand for the whole section: tls: on.",
+    },
+    {
+        .key = "server-name",
+        .kind = CONF_STRING,
+        .slot = CONF_ONE(struct config_origin_tls, server_name),
+        .check = config_check_host,
+        .help = "The name that is asked for (SNI) and verified. Absent: the host that is sent.",
+    },
+    {
+        .key = "ca",
+        .kind = CONF_FILE,
+        .slot = CONF_ONE(struct config_origin_tls, ca_path),
+        .help = "Whom to trust, PEM. Absent: the system's authorities.",
+    },
+    {
+        .key = "verify",
+        .kind = CONF_BOOL_NOT,
+        .slot = CONF_ONE(struct config_origin_tls, is_unverified),
+        .preset = "true",
+        .help = "Whether the origin's certificate is verified. Without, anybody in between can "
+                "read and change what visitors get.",
+    },
+};
+static const struct conf_struct ORIGIN_TLS = {
+    .what = "tls",
+    .size = sizeof(struct config_origin_tls),
+    CONF_FIELDS(ORIGIN_TLS_FIELDS),
+    .shorthand = "enabled",
+};
+
+static const struct conf_field CHECK_FIELDS[] = {
+    {
+        .key = "path",
+        .kind = CONF_STRING,
+        .slot = CONF_ONE(struct config_check, path),
+        .check = config_check_path,
+        .help = "What is asked for by GET. Absent: a connection that opens is enough.",
+    },
+    {
+        .key = "host",
+        .kind = CONF_STRING,
+        .slot = CONF_ONE(struct config_check, host),
+        .check = config_check_authority,
+        .help = "The Host of that request. Absent: the pool's host, else the origin's address.",
+    },
+    {
+        .key = "interval",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct config_check, interval_ms),
+        .preset = "2s",
+        .min = "100ms",
+        .max = "1h",
+        .help = "From one check of an origin to the next.",
+    },
+    {
+        .key = "timeout",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct config_check, timeout_ms),
+        .none = "auto",
+        .min = "10ms",
+        .max = "1h",
+        .help = "A check that takes longer has failed. At most the interval; auto: 1s, or the "
+                "interval if that is shorter.",
+    },
+    {
+        .key = "rise",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct config_check, rise),
+        .preset = "2",
+        .min = "1",
+        .max = "1000",
+        .unit = "checks",
+        .help = "So many good checks in a row bring an origin back.",
+    },
+    {
+        .key = "fall",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct config_check, fall),
+        .preset = "3",
+        .min = "1",
+        .max = "1000",
+        .unit = "checks",
+        .help = "So many bad checks in a row take an origin out.",
+    },
+    {
+        .key = "status",
+        .kind = CONF_CUSTOM,
+        .slot = CONF_ONE(struct config_check, status_low),
+        .parse = parse_status,
+        .expects = "a status or a range of them such as 200-399",
+        .preset = "200-399",
+        .help = "The status codes of a good answer.",
+    },
+};
+static const struct conf_struct CHECK = {
+    .what = "check",
+    .size = sizeof(struct config_check),
+    CONF_FIELDS(CHECK_FIELDS),
+};
+
+static const struct conf_field POOL_FIELDS[] = {
+    {
+        .key = "origins",
+        .kind = CONF_STRUCT,
+        .slot = CONF_LIST(struct file_pool, origins, n_origins),
+        .of = &ORIGIN,
+        .item_places = CONF_AT(struct file_pool, origin_places),
+        .is_required = true,
+        .max_items = 4096,
+        .expects = "an IP address with port such as 10.0.0.1:8080, or a mapping",
+        .help = "The servers behind this proxy.",
+    },
+    {
+        .key = "tls",
+        .kind = CONF_STRUCT,
+        .slot = CONF_ONE(struct file_pool, pool.tls),
+        .of = &ORIGIN_TLS,
+        .none = "off",
+        .help = "TLS towards the origins.",
+    },
+    {
+        .key = "host",
+        .kind = CONF_STRING,
+        .slot = CONF_ONE(struct file_pool, pool.host_header),
+        .check = config_check_authority,
+        .help = "Sent to the origins in place of the visitor's Host.",
+    },
+    {
+        .key = "check",
+        .kind = CONF_STRUCT,
+        .slot = CONF_ONE(struct file_pool, pool.check),
+        .place = CONF_AT(struct file_pool, check_place),
+        .of = &CHECK,
+        .none = "off",
+        .help = "How the origins' health is watched. Absent: only by the requests themselves.",
+    },
+    {
+        .key = "connect-timeout",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct file_pool, pool.connect_timeout_ms),
+        .preset = "3s",
+        .min = "10ms",
+        .max = "10m",
+        .help = "For a connection to open; then the next origin is tried.",
+    },
+    {
+        .key = "first-byte-timeout",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct file_pool, pool.first_byte_timeout_ms),
+        .preset = "60s",
+        .min = "10ms",
+        .max = "1d",
+        .help = "From the end of a request to the first byte of its response.",
+    },
+    {
+        .key = "idle-timeout",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct file_pool, pool.idle_timeout_ms),
+        .preset = "60s",
+        .min = "10ms",
+        .max = "1d",
+        .help = "An unused connection to an origin is closed after so long.",
+    },
+    {
+        .key = "keep-idle",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct file_pool, pool.keep_idle),
+        .preset = "32",
+        .max = "100000",
+        .unit = "connections",
+        .help = "Unused connections that each worker keeps for later requests.",
+    },
+};
+const struct conf_struct config_pool_schema = {
+    .what = "pool",
+    .size = sizeof(struct file_pool),
+    CONF_FIELDS(POOL_FIELDS),
+    .name = CONF_AT(struct file_pool, pool.name),
+    .place = CONF_AT(struct file_pool, place),
+};
