@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * counters: everything that edge-proxy counts, listed once. Each worker adds to a block of its own
+ * (common/metrics); report sums them up. Lives as long as the process; any thread may read.
+ */
+#ifndef EDGE_PROXY_COUNTERS_H
+#define EDGE_PROXY_COUNTERS_H
+
+#include "common/metrics/metrics.h"
+#include "edge-proxy/http/http.h"
+
+#define EDGE_CONNECTIONS_ "edge_connections_total"
+#define EDGE_REFUSED_ "edge_connections_refused_total"
+#define EDGE_TLS_ "edge_tls_failures_total"
+#define EDGE_REQUESTS_ "edge_requests_total"
+#define EDGE_RESPONSES_ "edge_responses_total"
+#define EDGE_CACHE_ "edge_cache_total"
+#define EDGE_UPSTREAM_ "edge_upstream_errors_total"
+#define EDGE_TIMEOUTS_ "edge_client_timeouts_total"
+
+#define EDGE_COUNTERS(X)                                                                           \
+    X(CONNECTIONS_PLAIN, EDGE_CONNECTIONS_ "{listener=\"plain\"}", "Client connections accepted.") \
+    X(CONNECTIONS_TLS, EDGE_CONNECTIONS_ "{listener=\"tls\"}", "Client connections accepted.")     \
+    X(CONNECTIONS_CLOSED, "edge_connections_closed_total", "Client connections ended.")            \
+    X(REFUSED_LIMIT, EDGE_REFUSED_ "{reason=\"limit\"}", "Connections refused.")                   \
+    X(REFUSED_FILES, EDGE_REFUSED_ "{reason=\"no-files\"}", "Connections refused.")                \
+    X(ACCEPT_ERRORS, "edge_accept_errors_total", "accept() failed for another reason.")            \
+    X(TLS_HANDSHAKES, "edge_tls_handshakes_total", "TLS handshakes completed.")                    \
+    X(TLS_RESUMED, "edge_tls_resumed_total", "Of those, resumed by a ticket.")                     \
+    X(TLS_TIMEOUT, EDGE_TLS_ "{reason=\"timeout\"}", "TLS handshakes that failed.")                \
+    X(TLS_CLOSED, EDGE_TLS_ "{reason=\"closed\"}", "TLS handshakes that failed.")                  \
+    X(TLS_PLAIN_HTTP, EDGE_TLS_ "{reason=\"plain-http\"}", "TLS handshakes that failed.")          \
+    X(TLS_NO_CIPHER, EDGE_TLS_ "{reason=\"no-shared-cipher\"}", "TLS handshakes that failed.")     \
+    X(TLS_VERSION, EDGE_TLS_ "{reason=\"version\"}", "TLS handshakes that failed.")                \
+    X(TLS_ALERT, EDGE_TLS_ "{reason=\"peer-alert\"}", "TLS handshakes that failed.")               \
+    X(TLS_OTHER, EDGE_TLS_ "{reason=\"protocol\"}", "TLS handshakes that failed.")                 \
+    X(REQUESTS_GET, EDGE_REQUESTS_ "{method=\"GET\"}", "Requests by method.")                      \
+    X(REQUESTS_HEAD, EDGE_REQUESTS_ "{method=\"HEAD\"}", "Requests by method.")                    \
+    X(REQUESTS_POST, EDGE_REQUESTS_ "{method=\"POST\"}", "Requests by method.")                    \
+    X(REQUESTS_OTHER, EDGE_REQUESTS_ "{method=\"other\"}", "Requests by method.")                  \
+    X(RESPONSES_1XX, EDGE_RESPONSES_ "{class=\"1xx\"}", "Responses by class of status.")           \
+    X(RESPONSES_2XX, EDGE_RESPONSES_ "{class=\"2xx\"}", "Responses by class of status.")           \
+    X(RESPONSES_3XX, EDGE_RESPONSES_ "{class=\"3xx\"}", "Responses by class of status.")           \
+    X(RESPONSES_4XX, EDGE_RESPONSES_ "{class=\"4xx\"}", "Responses by class of status.")           \
+    X(RESPONSES_5XX, EDGE_RESPONSES_ "{class=\"5xx\"}", "Responses by class of status.")           \
+    X(RESPONSES_ABORTED, "edge_responses_aborted_total",                                           \
+      "Responses that ended early: the client left or the origin broke off.")                      \
+    X(OWN_ERRORS, "edge_own_errors_total", "Responses of 500 and above that this edge made.")      \
+    X(BYTES_RECEIVED, "edge_client_received_bytes_total", "Bytes of clients' requests.")           \
+    X(BYTES_SENT, "edge_client_sent_bytes_total", "Bytes of responses, heads included.")           \
+    X(CACHE_HIT, EDGE_CACHE_ "{status=\"hit\"}", "Requests by how the cache dealt with them.")     \
+    X(CACHE_STALE, EDGE_CACHE_ "{status=\"stale\"}", "Requests by how the cache dealt with them.") \
+    X(CACHE_REVALIDATED, EDGE_CACHE_ "{status=\"revalidated\"}",                                   \
+      "Requests by how the cache dealt with them.")                                                \
+    X(CACHE_MISS, EDGE_CACHE_ "{status=\"miss\"}", "Requests by how the cache dealt with them.")   \
+    X(CACHE_COLLAPSED, EDGE_CACHE_ "{status=\"collapsed\"}",                                       \
+      "Requests by how the cache dealt with them.")                                                \
+    X(CACHE_PASS, EDGE_CACHE_ "{status=\"pass\"}", "Requests by how the cache dealt with them.")   \
+    X(CACHE_NONE, EDGE_CACHE_ "{status=\"none\"}", "Requests by how the cache dealt with them.")   \
+    X(UPSTREAM_REQUESTS, "edge_upstream_requests_total", "Requests sent to origins.")              \
+    X(UPSTREAM_CONNECTS, "edge_upstream_connects_total", "Connections opened to origins.")         \
+    X(UPSTREAM_REUSES, "edge_upstream_reuses_total", "Requests on a kept origin connection.")      \
+    X(UPSTREAM_RETRIES, "edge_upstream_retries_total", "Requests that were sent a second time.")   \
+    X(UPSTREAM_CONNECT_FAILED, EDGE_UPSTREAM_ "{reason=\"connect\"}",                              \
+      "Exchanges with origins that failed.")                                                       \
+    X(UPSTREAM_CONNECT_TIMEOUT, EDGE_UPSTREAM_ "{reason=\"connect-timeout\"}",                     \
+      "Exchanges with origins that failed.")                                                       \
+    X(UPSTREAM_TLS, EDGE_UPSTREAM_ "{reason=\"tls\"}", "Exchanges with origins that failed.")      \
+    X(UPSTREAM_RESET, EDGE_UPSTREAM_ "{reason=\"reset\"}", "Exchanges with origins that failed.")  \
+    X(UPSTREAM_FIRST_BYTE, EDGE_UPSTREAM_ "{reason=\"first-byte-timeout\"}",                       \
+      "Exchanges with origins that failed.")                                                       \
+    X(UPSTREAM_IDLE, EDGE_UPSTREAM_ "{reason=\"idle-timeout\"}",                                   \
+      "Exchanges with origins that failed.")                                                       \
+    X(UPSTREAM_TRUNCATED, EDGE_UPSTREAM_ "{reason=\"truncated\"}",                                 \
+      "Exchanges with origins that failed.")                                                       \
+    X(UPSTREAM_PROTOCOL, EDGE_UPSTREAM_ "{reason=\"protocol\"}",                                   \
+      "Exchanges with origins that failed.")                                                       \
+    X(UPSTREAM_NONE_UP, EDGE_UPSTREAM_ "{reason=\"no-origin-up\"}",                                \
+      "Exchanges with origins that failed.")                                                       \
+    X(UPSTREAM_STRAY, "edge_upstream_stray_total",                                                 \
+      "Kept origin connections closed because bytes came unasked.")                                \
+    X(CHECKS_OK, "edge_checks_total{result=\"ok\"}", "Health checks of origins.")                  \
+    X(CHECKS_FAILED, "edge_checks_total{result=\"failed\"}", "Health checks of origins.")          \
+    X(TIMEOUT_HEADER, EDGE_TIMEOUTS_ "{at=\"head\"}", "Clients that were too slow.")               \
+    X(TIMEOUT_BODY, EDGE_TIMEOUTS_ "{at=\"body\"}", "Clients that were too slow.")                 \
+    X(TIMEOUT_SEND, EDGE_TIMEOUTS_ "{at=\"response\"}", "Clients that were too slow.")             \
+    X(TUNNELS, "edge_tunnels_total", "Connections switched to another protocol by a 101.")         \
+    X(LOG_LINES, "edge_access_log_lines_total", "Access log lines written.")                       \
+    X(LOG_DROPPED, "edge_access_log_dropped_total",                                                \
+      "Access log lines dropped because the log could not keep up.")                               \
+    HTTP_VERDICTS(EDGE_VERDICT_COUNTER_)
+
+/* A row for each verdict of the HTTP/1.1 parser on clients' requests. */
+#define EDGE_VERDICT_COUNTER_(name, status, label) EDGE_VERDICT_ROW_(name, label)
+
+/* The table holds two kinds of rows, so the verdicts' part is expanded apart. */
+enum counter {
+#define EDGE_ENUM_(id, name, help) COUNT_##id,
+#define EDGE_VERDICT_ROW_(name, label) COUNT_VERDICT_##name,
+    EDGE_COUNTERS(EDGE_ENUM_)
+#undef EDGE_VERDICT_ROW_
+#undef EDGE_ENUM_
+        COUNT_COUNT
+};
+
+extern struct metrics counters_all;
+
+/* The counter of a refusal. */
+static inline enum counter counters_of_verdict(enum http_verdict v)
+{
+    return (enum counter)(COUNT_VERDICT_DONE + (int)v);
+}
+
+#endif

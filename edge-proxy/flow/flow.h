@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * flow: how bytes move through a worker. What each worker thread has (loop, timers, buffers,
+ * counters), a connection's plain or TLS transport, and the reader that takes a message body out
+ * of its framing.
+ * Place on the path: below session (clients) and upstream (origins), above http.
+ * Lifetime: a worker lives as long as the process; the rest belongs to a connection.
+ * Threads: everything here is used on the worker's own thread only.
+ */
+#ifndef EDGE_PROXY_FLOW_H
+#define EDGE_PROXY_FLOW_H
+
+#include "common/loop/loop.h"
+#include "common/wheel/wheel.h"
+#include "edge-proxy/counters/counters.h"
+#include "edge-proxy/http/http.h"
+
+#include <openssl/ssl.h>
+#include <sys/uio.h>
+
+/* ---- Workers ---- */
+
+enum {
+    BUFFER_BYTES = 65536,           /* what one direction of one connection holds at most */
+    WORKER_SCRATCH_BYTES = 131072,  /* heads are composed here and written at once */
+    WORKER_TLS_BATCH_BYTES = 262144 /* TLS records collected for one write() */
+};
+
+struct buffer;
+struct worker {
+    unsigned index;
+    struct loop *loop;
+    struct event_base *base;
+    struct metrics_block *counters;
+    struct wheel wheel;
+    struct buffer *free_buffers;
+    unsigned n_free_buffers;
+    char *scratch;   /* valid until the next call into another room */
+    char *tls_batch; /* records of the SSL_write under way */
+    size_t n_tls_batch;
+};
+
+void worker_init(struct worker *w, unsigned index, struct loop *loop);
+void worker_stop(struct worker *w);
+static inline void worker_count(struct worker *w, enum counter c)
+{
+    metrics_add(w->counters, c, 1);
+}
+
+/* ---- Buffers ---- */
+
+/* Bytes that came and are not yet dealt with: [start, end). What lies before floor (a message's
+ * head) stays where it is. */
+struct buffer {
+    struct buffer *next;
+    uint32_t floor, start, end;
+    char bytes[BUFFER_BYTES];
+};
+struct buffer *buffer_take(struct worker *w);
+void buffer_give(struct worker *w, struct buffer *b);
+static inline struct str buffer_data(const struct buffer *b)
+{
+    return (struct str){b->bytes + b->start, b->end - b->start};
+}
+
+/* ---- Transports ---- */
+
+struct wire {
+    int fd;
+    SSL *ssl;              /* NULL: plain */
+    struct tls_rest *rest; /* encrypted bytes that the kernel did not take yet */
+};
+enum wire_verdict {
+    WIRE_OK,
+    WIRE_AGAIN_READ,  /* wait until readable */
+    WIRE_AGAIN_WRITE, /* wait until writable */
+    WIRE_EOF,
+    WIRE_ERROR,
+};
+/* Once, before any worker runs. */
+void wire_prepare(void);
+/* Makes ssl write through the worker's batch: one write() for many records. Takes over ssl. */
+void wire_use_tls(struct worker *worker, struct wire *w, SSL *ssl);
+/* At most room bytes; *n says how many with WIRE_OK. */
+enum wire_verdict wire_read(struct worker *worker, struct wire *w, void *to, size_t room,
+                            size_t *n);
+/* As much as goes; *n, also with WIRE_AGAIN_WRITE, is what need not be offered again. */
+enum wire_verdict wire_write(struct worker *worker, struct wire *w, const struct iovec *iov,
+                             int n_iov, size_t *n);
+/* One step of SSL_accept or SSL_connect. On WIRE_ERROR OpenSSL's queue holds why. */
+enum wire_verdict wire_handshake(struct worker *worker, struct wire *w);
+/* Bytes that OpenSSL holds and the kernel will not tell of. */
+static inline bool wire_has_pending(const struct wire *w)
+{
+    return w->ssl != NULL && SSL_has_pending(w->ssl);
+}
+static inline bool wire_has_rest(const struct wire *w)
+{
+    return w->rest != NULL;
+}
+/* Sends what the kernel did not take before. WIRE_OK: nothing is left. */
+enum wire_verdict wire_flush(struct worker *worker, struct wire *w);
+/* Says goodbye (close_notify), best effort. */
+void wire_shut_write(struct worker *worker, struct wire *w);
+void wire_close(struct worker *worker, struct wire *w);
+
+/* ---- Bodies ---- */
+
+enum body_verdict { BODY_DATA, BODY_WAIT, BODY_END, BODY_FAILED };
+
+/* A body on its way through a buffer. Decoded bytes lie in [ready, ready_end), in front of the
+ * buffer's start. */
+struct body {
+    enum http_body kind;
+    bool is_ended, is_eof;
+    enum http_verdict failure; /* with BODY_FAILED: why, HTTP_DONE: broken off */
+    uint32_t ready, ready_end;
+    uint64_t left_bytes; /* of HTTP_BODY_LENGTH */
+    struct http_chunked chunked;
+};
+/* The body begins at b->start, which becomes the floor. */
+void body_start(struct body *body, struct buffer *b, enum http_body kind, uint64_t length);
+/* What is there of it, as one slice; valid until body_consume or body_room. */
+enum body_verdict body_peek(struct body *body, struct buffer *b, struct str *data);
+void body_consume(struct body *body, struct buffer *b, size_t n);
+/* Free space behind b->end, moving what is there to the floor if that helps. 0: stop reading. */
+size_t body_room(struct body *body, struct buffer *b);
+/* The peer has closed: ends a body that lasts until then, breaks off any other. */
+static inline void body_set_eof(struct body *body)
+{
+    body->is_eof = true;
+}
+
+#endif
