@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * upstream: origins. Chooses a healthy one of a pool, keeps idle connections to it, sends one
+ * request and reads one response, both streamed with back-pressure; checks origins' health.
+ * Place on the path: request starts an exchange, is told when something happened, looks, and ends
+ * it. Below it are flow and http.
+ * Lifetime: pools are part of a generation; an exchange belongs to one request; connections outlive
+ * both and stay with their worker.
+ * Threads: an exchange lives on its worker's thread; checks and the listing of origins run on the
+ * control loop; an origin's state is atomic and read by all.
+ */
+#ifndef EDGE_PROXY_UPSTREAM_H
+#define EDGE_PROXY_UPSTREAM_H
+
+#include "common/error/error.h"
+#include "edge-proxy/config/config.h"
+#include "edge-proxy/flow/flow.h"
+
+/* ---- Pools and their health (control thread) ---- */
+
+struct upstream_pools;
+
+/* previous (or NULL): origins that are there again keep their state. NULL: errors say why (a CA
+ * file that cannot be read). config must outlive the pools. */
+struct upstream_pools *upstream_pools_new(const struct config *config,
+                                          const struct upstream_pools *previous,
+                                          struct errors *errors);
+void upstream_pools_free(struct upstream_pools *p);
+
+struct upstream_checks;
+/* Checks all origins of the pools, on w's loop, until stopped. on_change(arg): an origin went up
+ * or down. */
+struct upstream_checks *upstream_checks_start(struct worker *w, struct upstream_pools *p,
+                                              void (*on_change)(void *arg), void *arg);
+void upstream_checks_stop(struct upstream_checks *c);
+
+struct upstream_origin_state {
+    const char *pool, *name;
+    bool is_up;
+    const char *reason; /* of the newest change, "" at first; lives as long as the pools */
+    uint64_t since_ms;  /* in this state for so long */
+    uint32_t connections;
+};
+size_t upstream_count_origins(const struct upstream_pools *p);
+void upstream_origin_state(const struct upstream_pools *p, size_t i,
+                           struct upstream_origin_state *out);
+bool upstream_is_pool_up(const struct upstream_pools *p, uint16_t pool);
+
+/* ---- A worker's side ---- */
+
+struct upstream_worker;
+struct upstream_worker *upstream_worker_new(struct worker *w);
+/* A new generation has n_pools pools. */
+void upstream_worker_adopt(struct upstream_worker *u, size_t n_pools);
+/* Closes the idle connections; no exchange is open. */
+void upstream_worker_free(struct upstream_worker *u);
+
+/* ---- Exchanges ---- */
+
+/* X(name, status for the client, counter, label, is the origin to blame) */
+#define UPSTREAM_FAILURES(X)                                                   \
+    X(NONE_UP, 503, UPSTREAM_NONE_UP, "no origin up", false)                   \
+    X(CONNECT, 502, UPSTREAM_CONNECT_FAILED, "connect failed", true)           \
+    X(CONNECT_TIMEOUT, 504, UPSTREAM_CONNECT_TIMEOUT, "connect timeout", true) \
+    X(TLS, 502, UPSTREAM_TLS, "tls failed", true)                              \
+    X(RESET, 502, UPSTREAM_RESET, "closed without an answer", false)           \
+    X(FIRST_BYTE, 504, UPSTREAM_FIRST_BYTE, "no answer in time", false)        \
+    X(IDLE, 504, UPSTREAM_IDLE, "stalled", false)                              \
+    X(TRUNCATED, 502, UPSTREAM_TRUNCATED, "broken off", false)                 \
+    X(PROTOCOL, 502, UPSTREAM_PROTOCOL, "not valid HTTP", false)
+
+enum upstream_failure {
+    UPSTREAM_FINE,
+#define UPSTREAM_ENUM_(name, status, counter, label, blame) UPSTREAM_FAILED_##name,
+    UPSTREAM_FAILURES(UPSTREAM_ENUM_)
+#undef UPSTREAM_ENUM_
+};
+unsigned upstream_failure_status(enum upstream_failure f);
+const char *upstream_failure_label(enum upstream_failure f);
+
+/* What the exchange asks of its request. None of them is called from inside a call to upstream,
+ * but write_head and the body's, which must not call back. */
+struct upstream_ops {
+    void (*write_head)(void *arg, struct writer *w); /* request line, fields, empty line */
+    enum body_verdict (*body_peek)(void *arg, struct str *data);
+    void (*body_consume)(void *arg, size_t n);
+    /* A head with 1xx but 101 came. */
+    void (*on_interim)(void *arg, const struct http_head *head);
+    /* A head, some body, an end or a failure: look. The exchange may be ended from here. */
+    void (*on_progress)(void *arg);
+};
+
+struct upstream_request {
+    const struct upstream_ops *ops;
+    void *arg;
+    const struct upstream_pools *pools;
+    uint16_t pool;
+    enum http_method method;
+    bool has_body, is_body_chunked; /* peek tells where it ends */
+    struct str host;                /* as sent: for SNI where the pool names none */
+    uint64_t tried;                 /* origins of the pool that are not to be asked, as bits */
+    bool is_fresh_wanted;           /* not over a kept connection */
+    bool is_upgrade;                /* 101 is an answer that we asked for */
+};
+
+struct upstream_exchange;
+
+/* Never fails here: a failure is there to be seen at once by upstream_failure(). */
+struct upstream_exchange *upstream_start(struct upstream_worker *u,
+                                         const struct upstream_request *r);
+/* Ends it in any state: keeps the connection if the response was read whole, else closes it. */
+void upstream_end(struct upstream_exchange *x);
+enum upstream_failure upstream_failure(const struct upstream_exchange *x);
+/* The final head (or a 101); NULL: not yet. */
+const struct http_head *upstream_head(const struct upstream_exchange *x);
+const struct http_framing *upstream_framing(const struct upstream_exchange *x);
+enum body_verdict upstream_body_peek(struct upstream_exchange *x, struct str *data);
+void upstream_body_consume(struct upstream_exchange *x, size_t n);
+/* The request's body has more, or has ended. */
+void upstream_pump(struct upstream_exchange *x);
+/* Which origin of its pool: its bit for upstream_request.tried, and its name for the log. */
+uint64_t upstream_origin_bit(const struct upstream_exchange *x);
+const char *upstream_origin_name(const struct upstream_exchange *x); /* NULL: none was chosen */
+/* It failed before any byte of the response: on a kept connection, which the origin may just have
+ * closed, or before anything was sent. */
+bool upstream_was_reused(const struct upstream_exchange *x);
+bool upstream_has_answered(const struct upstream_exchange *x);
+bool upstream_has_sent(const struct upstream_exchange *x);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of upstream share. */
+#ifndef EDGE_PROXY_UPSTREAM_INTERNAL_H
+#define EDGE_PROXY_UPSTREAM_INTERNAL_H
+
+#include "edge-proxy/upstream/upstream.h"
+
+#include <event2/event_struct.h>
+#include <stdatomic.h>
+
+enum {
+    UPSTREAM_KEEP_MS = 30000,     /* an idle connection is kept so long */
+    UPSTREAM_AVOID_AFTER = 3,     /* connect failures in a row, after which an origin ... */
+    UPSTREAM_AVOID_MS = 2000,     /* ... is tried last for so long */
+    UPSTREAM_SCHEDULE_MAX = 4096, /* slots of a pool's rotation */
+    UPSTREAM_REASON_BYTES = 96,
+    UPSTREAM_POOL_ORIGINS_MAX = 64 /* bits of upstream_request.tried */
+};
+
+/* ---- Pools ---- */
+
+struct upstream_origin {
+    const struct config_origin *config;
+    char *key; /* address and TLS identity: connections with equal keys are interchangeable */
+    uint64_t key_hash;
+    /* By active checks. */
+    _Atomic bool is_down;
+    bool is_checked; /* at least once */
+    unsigned run;    /* equal results in a row */
+    bool is_run_good;
+    int64_t changed_ms;
+    char reason[UPSTREAM_REASON_BYTES];
+    /* By what workers see. */
+    _Atomic uint32_t failures;
+    _Atomic int64_t avoid_until_ms;
+    _Atomic uint32_t connections;
+};
+
+struct upstream_pool {
+    const struct config_pool *config;
+    SSL_CTX *ssl_ctx; /* NULL: plain */
+    struct upstream_origin *origins;
+    size_t n_origins;
+    uint8_t *schedule; /* origins in the order of turns, weights applied */
+    size_t n_schedule;
+};
+
+struct upstream_pools {
+    struct upstream_pool *pools;
+    size_t n;
+};
+
+/* The origin of this turn that is up and not tried; those that lately failed come last. NULL:
+ * none. */
+struct upstream_origin *pool_pick(const struct upstream_pool *p, uint32_t turn, uint64_t tried);
+void origin_note_failure(struct upstream_origin *o);
+void origin_note_success(struct upstream_origin *o);
+/* A checked and connected name for this connection, on a fresh SSL. */
+SSL *pool_new_ssl(const struct upstream_pool *p, struct str host);
+
+/* ---- Connections ---- */
+
+struct upstream_conn {
+    uint32_t magic;
+    bool is_idle;
+    short interest; /* EV_READ, EV_WRITE as registered */
+    struct wire wire;
+    struct upstream_worker *u;
+    struct upstream_exchange *exchange; /* NULL while idle */
+    struct event event;
+    struct wheel_timer timer;
+    struct upstream_conn *next, **link; /* in its idle bucket */
+    uint64_t key_hash;
+    struct str host; /* SNI that it was opened with; empty: the pool's own */
+    char key[];      /* terminated; host behind it */
+};
+enum { CONN_MAGIC = 0x0c0117ec };
+
+enum { IDLE_BUCKETS = 256 };
+struct upstream_worker {
+    struct worker *w;
+    struct upstream_conn *idle[IDLE_BUCKETS];
+    struct upstream_exchange *free_exchanges;
+    uint32_t *turns; /* by pool */
+    size_t n_turns;
+};
+
+struct upstream_conn *conn_open(struct upstream_worker *u, const struct upstream_pool *p,
+                                const struct upstream_origin *o, struct str host);
+/* The newest idle one to this origin, or NULL. */
+struct upstream_conn *conn_reuse(struct upstream_worker *u, const struct upstream_pool *p,
+                                 const struct upstream_origin *o, struct str host);
+/* Back among the idle ones, at most keep_idle of them. */
+void conn_keep(struct upstream_conn *c, uint32_t keep_idle);
+void conn_close(struct upstream_conn *c);
+void conn_want(struct upstream_conn *c, short interest);
+/* For wheel_set on c->timer. */
+void conn_on_timer(struct wheel_timer *t);
+
+/* exchange.c: what happens on a connection in use. */
+void exchange_on_event(struct upstream_exchange *x, short what);
+void exchange_on_timeout(struct upstream_exchange *x);
+
+#endif
