@@ -27,7 +27,8 @@ struct zone_node;
  * SVCB/HTTPS), at this offset of the wire form. */
 struct zone_target {
     const struct zone_node *node;
-    uint16_t offset;
+    uint16_t
+        offset; /* 0: the owner itself, as SVCB's "." says; the record's own owner stands there */
 };
 
 struct zone_rrset {
@@ -35,8 +36,8 @@ struct zone_rrset {
     uint16_t count;
     uint32_t ttl_s; /* also in the wire form */
     uint16_t wire_bytes;
-    uint8_t n_fixups; /* saturates: an RRset with more is stored uncompressed */
-    uint8_t n_targets;
+    uint8_t n_fixups;  /* saturates: an RRset with more is stored uncompressed */
+    uint8_t n_targets; /* at most 255 are listed; only those with an address or a service */
     const uint8_t *wire;
     const uint16_t *fixups; /* offsets in wire of pointers to the apex; the pointer's stored value
                                is 0xC000, to which the apex's place in the packet is added */
@@ -59,6 +60,8 @@ struct zone_node {
     const uint8_t *name; /* wire form, lower case, whole */
 };
 
+/* A file that a zone was read from, and what it was like then. */
+struct zone_file;
 struct zone {
     struct wire_name apex;
     const struct zone_node *root;          /* the apex' node */
@@ -66,8 +69,10 @@ struct zone {
     const struct zone_rrset *negative_soa; /* TTL min(SOA TTL, MINIMUM), RFC 2308 section 3 */
     uint32_t serial;
     size_t n_names, n_records, memory_bytes;
-    struct zone_index *index;
-    void *memory;
+    const struct zone_index *index;
+    struct zone_file *files; /* the zone file and what it includes */
+    size_t n_files;
+    void *memory; /* nodes, RRsets, names: one block, freed as one */
 };
 
 /* A steered name that a zone must give room to. */
@@ -78,12 +83,18 @@ struct zone_service {
 };
 
 /* Loads one zone. Everything wrong with the file goes to errors, with file and line; NULL then.
+ * services are those whose longest match among the zones is this one; one outside is an error.
  * Checks beyond syntax: SOA once at the apex, NS at the apex, names within the zone, CNAME alone,
  * DNAME rules, one TTL per RRset (warning, the lowest is taken, RFC 2181 section 5.2), glue for
- * in-zone delegations (warning), no A/AAAA/CNAME at a steered name. */
+ * in-zone delegations (warning), no A/AAAA/CNAME at a steered name; warnings for duplicates, CNAME
+ * loops, NS, MX and SRV that point to a CNAME, or in the zone to no address, records that a
+ * delegation hides, NS and DNAME at a wildcard (answered as ordinary data). */
 struct zone *zone_load(const char *name, const char *path, const struct zone_service *services,
                        size_t n_services, struct errors *errors);
 void zone_free(struct zone *z);
+/* Are all of its files as they were (device, inode, size, times)? A reload may then keep the zone,
+ * if its services are the same too. */
+bool zone_is_unchanged(const struct zone *z);
 
 /* All zones of a world; borrowed, sorted out by longest match. */
 struct zone_set;
@@ -104,7 +115,8 @@ enum zone_verdict {
 };
 
 /* A query's walk through the zones. prepare and find are apart so that a batch can prepare all of
- * its queries, and the memory they need is on its way when find looks. */
+ * its queries, and the memory they need is on its way when find looks: prepare asks for the index
+ * slot, fetch (optional) reads the slot and asks for the node. */
 struct zone_lookup {
     const struct zone *zone; /* NULL: not ours */
     uint64_t hash;           /* of the whole name */
@@ -115,13 +127,14 @@ struct zone_lookup {
 
 void zone_prepare(const struct zone_set *s, const struct wire_name *qname, uint16_t qtype,
                   struct zone_lookup *out);
+void zone_fetch(const struct zone_lookup *l);
 enum zone_verdict zone_find(struct zone_lookup *l, const struct wire_name *qname, uint16_t qtype);
 /* The next link of a CNAME chain: looks for name in the zone that l found. ZONE_NOT_OURS: it lies
  * outside that zone, the chain ends there. */
 enum zone_verdict zone_find_next(struct zone_lookup *l, const struct wire_name *name,
                                  uint16_t qtype);
 const struct zone_rrset *zone_node_rrset(const struct zone_node *n, uint16_t type);
-/* The target of a CNAME or DNAME RRset of this zone, in wire_name form. */
+/* The target of the first record of a CNAME or DNAME RRset of this zone, in wire_name form. */
 void zone_target_name(const struct zone *z, const struct zone_rrset *cname, struct wire_name *out);
 
 #endif

@@ -1,0 +1,620 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Entries to records: directives ($ORIGIN, $TTL, $INCLUDE, $GENERATE), the owner and TTL that an
+ * entry leaves out, class and type in any order. What is left, the data, is rdata's. */
+#include "gslb-dns/zone/zone_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    INCLUDE_DEPTH = 16,
+    FILES_MAX = 4096,
+    GENERATED_MAX = 1000000, /* records of one zone */
+    FAULTS_MAX = 1000,       /* then the rest of the zone is not read */
+};
+static const size_t FILE_MAX_BYTES = (size_t)2 << 30;
+
+/* One zone being read. Origin, owner and TTL are what the entry before left behind. */
+struct zone_reader {
+    struct draft *draft;
+    struct errors *errors;
+    size_t errors_before;
+    struct wire_name origin;
+    uint32_t owner; /* DRAFT_NONE: none yet, or it was bad */
+    bool has_owner;
+    bool has_default_ttl, has_last_ttl;
+    uint32_t default_ttl, last_ttl;
+    unsigned depth;
+    size_t n_generated;
+    struct rdata_context rdata;
+    uint8_t *buffer; /* RDATA_MAX */
+};
+
+static void read_source(struct zone_reader *z, struct source *s);
+static void read_file(struct zone_reader *z, const char *path, const struct source *from,
+                      const struct token *at);
+
+static bool is_exhausted(const struct zone_reader *z)
+{
+    return z->errors->n_errors - z->errors_before > FAULTS_MAX;
+}
+
+static int shown(const struct token *t)
+{
+    return (int)(t->s.n > 80 ? 80 : t->s.n);
+}
+
+/* --- records ------------------------------------------------------------------------------ */
+
+static void complain_outside(struct zone_reader *z, const struct source *s, const struct token *t,
+                             const struct wire_name *name)
+{
+    char owner[WIRE_NAME_TEXT], apex[WIRE_NAME_TEXT], origin[WIRE_NAME_TEXT];
+
+    scan_complain(s, t, z->errors, "%s is not in the zone %s (the origin here is %s)",
+                  wire_name_format(name->bytes, owner),
+                  wire_name_format(z->draft->apex.bytes, apex),
+                  wire_name_format(z->origin.bytes, origin));
+}
+
+static void lower(struct wire_name *name)
+{
+    for (size_t i = 0; i < name->length; i++) /* length bytes lie below 'A' */
+        name->bytes[i] = text_lower(name->bytes[i]);
+}
+
+static struct outcome read_owner(struct zone_reader *z, const struct source *s,
+                                 const struct token *t)
+{
+    struct wire_name name;
+    const char *why = rdata_parse_name(t->s, &z->origin, &name);
+
+    z->has_owner = true;
+    z->owner = DRAFT_NONE;
+    if (why != NULL) {
+        scan_complain(s, t, z->errors, "%s", why);
+        return OUTCOME_FAILED;
+    }
+    lower(&name);
+    if (!wire_name_is_below(&name, &z->draft->apex)) {
+        complain_outside(z, s, t, &name);
+        return OUTCOME_FAILED;
+    }
+    z->owner = draft_add_name(z->draft, &name);
+    return OUTCOME_OK;
+}
+
+static bool is_class(struct str s)
+{
+    return str_is_nocase(s, "IN") || str_is_nocase(s, "CH") || str_is_nocase(s, "HS") ||
+           str_is_nocase(s, "CS") || str_is_nocase(s, "ANY") ||
+           (s.n > 5 && str_is_nocase((struct str){s.p, 5}, "CLASS"));
+}
+
+static struct outcome read_class(struct zone_reader *z, const struct source *s,
+                                 const struct token *t)
+{
+    if (str_is_nocase(t->s, "IN") || str_is_nocase(t->s, "CLASS1"))
+        return OUTCOME_OK;
+    scan_complain(s, t, z->errors, "class %.*s: only IN is served", shown(t), t->s.p);
+    return OUTCOME_FAILED;
+}
+
+struct record_head {
+    bool has_class, has_ttl;
+    uint32_t ttl_s;
+    uint16_t type;
+    size_t n; /* tokens that were read */
+};
+
+static struct outcome complain_type(struct zone_reader *z, const struct source *s,
+                                    const struct token *t)
+{
+    const char *near = rdata_nearest_type(t->s);
+
+    if (str_is_nocase(t->s, "ALIAS") || str_is_nocase(t->s, "ANAME"))
+        scan_complain(s, t, z->errors,
+                      "%.*s is no DNS type; give the name as a service, or write its addresses",
+                      shown(t), t->s.p);
+    else if (near != NULL)
+        scan_complain(s, t, z->errors, "unknown type %.*s; did you mean %s?", shown(t), t->s.p,
+                      near);
+    else
+        scan_complain(s, t, z->errors, "unknown type %.*s", shown(t), t->s.p);
+    return OUTCOME_FAILED;
+}
+
+static struct outcome read_type(struct zone_reader *z, const struct source *s,
+                                const struct token *t, uint16_t *out)
+{
+    char buf[16];
+
+    *out = t->is_quoted ? 0 : rdata_type(t->s);
+    if (*out == 0)
+        return complain_type(z, s, t);
+    if (*out == WIRE_OPT || (*out >= 128 && *out <= 255)) { /* RFC 6895 section 3.1 */
+        scan_complain(s, t, z->errors, "%s is for queries, it cannot stand in a zone",
+                      wire_type_format(*out, buf));
+        return OUTCOME_FAILED;
+    }
+    return OUTCOME_OK;
+}
+
+/* [TTL] [class] type, the first two in any order. */
+static struct outcome read_head(struct zone_reader *z, const struct source *s,
+                                const struct entry *e, struct record_head *h)
+{
+    for (; h->n < e->n; h->n++) {
+        const struct token *t = &e->tokens[h->n];
+
+        if (!h->has_class && !t->is_quoted && is_class(t->s)) {
+            if (has_failed(read_class(z, s, t)))
+                return OUTCOME_FAILED;
+            h->has_class = true;
+        } else if (!h->has_ttl && !t->is_quoted && t->s.p[0] >= '0' && t->s.p[0] <= '9') {
+            if (!rdata_parse_ttl(t->s, &h->ttl_s)) {
+                scan_complain(s, t, z->errors,
+                              "%.*s is no TTL: seconds, or a time like 1h30m, at most 2147483647",
+                              shown(t), t->s.p);
+                return OUTCOME_FAILED;
+            }
+            h->has_ttl = true;
+        } else {
+            h->n++;
+            return read_type(z, s, t, &h->type);
+        }
+    }
+    scan_complain(s, &e->tokens[e->n - 1], z->errors, "record without a type");
+    return OUTCOME_FAILED;
+}
+
+/* RFC 2308 section 4: $TTL's value, else that of the record before. */
+static struct outcome choose_ttl(struct zone_reader *z, const struct source *s,
+                                 const struct token *at, struct record_head *h)
+{
+    if (h->has_ttl) {
+        z->has_last_ttl = true;
+        z->last_ttl = h->ttl_s;
+    } else if (z->has_default_ttl) {
+        h->ttl_s = z->default_ttl;
+    } else if (z->has_last_ttl) {
+        h->ttl_s = z->last_ttl;
+    } else {
+        scan_complain(s, at, z->errors,
+                      "record without a TTL, and none before it; write $TTL 3600 (or another "
+                      "time) above");
+        return OUTCOME_FAILED;
+    }
+    return OUTCOME_OK;
+}
+
+static struct outcome find_owner(struct zone_reader *z, const struct source *s,
+                                 const struct entry *e)
+{
+    if (e->has_owner)
+        return read_owner(z, s, &e->tokens[0]);
+    if (!z->has_owner) {
+        scan_complain(s, &e->tokens[0], z->errors, "record without an owner, and none before it");
+        return OUTCOME_FAILED;
+    }
+    return z->owner == DRAFT_NONE ? OUTCOME_FAILED : OUTCOME_OK; /* was said before */
+}
+
+static void read_record(struct zone_reader *z, const struct source *s, const struct entry *e)
+{
+    struct record_head h = {.n = e->has_owner};
+    struct writer out = writer_of(z->buffer, RDATA_MAX);
+    const struct token *type;
+    struct entry rest;
+
+    if (has_failed(find_owner(z, s, e)) || has_failed(read_head(z, s, e, &h)))
+        return;
+    type = &e->tokens[h.n - 1];
+    rest = (struct entry){.tokens = e->tokens + h.n, .n = e->n - h.n};
+    z->rdata.source = s;
+    if (has_failed(choose_ttl(z, s, type, &h)) ||
+        has_failed(rdata_parse(&z->rdata, h.type, type, &rest, &out)))
+        return;
+    if (out.is_full) {
+        scan_complain(s, type, z->errors, "record is longer than 65535 bytes");
+        return;
+    }
+    draft_add_record(z->draft, z->owner,
+                     &(struct draft_record){.rdata = z->buffer,
+                                            .rdata_bytes = (uint16_t)(out.p - z->buffer),
+                                            .type = h.type,
+                                            .ttl_s = h.ttl_s,
+                                            .line = type->line,
+                                            .file = s->file});
+}
+
+/* --- directives --------------------------------------------------------------------------- */
+
+static struct outcome check_count(struct zone_reader *z, const struct source *s,
+                                  const struct entry *e, size_t most, const char *what)
+{
+    if (e->n < 2) {
+        scan_complain(s, &e->tokens[0], z->errors, "%.*s needs %s", STR_ARG(e->tokens[0].s), what);
+        return OUTCOME_FAILED;
+    }
+    if (e->n > most) {
+        scan_complain(s, &e->tokens[most], z->errors, "%.*s takes %s and nothing more",
+                      STR_ARG(e->tokens[0].s), what);
+        return OUTCOME_FAILED;
+    }
+    return OUTCOME_OK;
+}
+
+static struct outcome parse_origin(struct zone_reader *z, const struct source *s,
+                                   const struct token *t, struct wire_name *out)
+{
+    const char *why = rdata_parse_name(t->s, &z->origin, out);
+
+    if (why == NULL)
+        return OUTCOME_OK;
+    scan_complain(s, t, z->errors, "%s", why);
+    return OUTCOME_FAILED;
+}
+
+static void do_origin(struct zone_reader *z, const struct source *s, const struct entry *e)
+{
+    struct wire_name origin;
+
+    if (has_failed(check_count(z, s, e, 2, "a name")) ||
+        has_failed(parse_origin(z, s, &e->tokens[1], &origin)))
+        return;
+    z->origin = origin;
+}
+
+static void do_ttl(struct zone_reader *z, const struct source *s, const struct entry *e)
+{
+    if (has_failed(check_count(z, s, e, 2, "a time")))
+        return;
+    if (!rdata_parse_ttl(e->tokens[1].s, &z->default_ttl)) {
+        scan_complain(s, &e->tokens[1], z->errors,
+                      "%.*s is no TTL: seconds, or a time like 1h30m, at most 2147483647",
+                      shown(&e->tokens[1]), e->tokens[1].s.p);
+        return;
+    }
+    z->has_default_ttl = true;
+}
+
+/* Origin and owner of this file are the same again after the included one. */
+static void do_include(struct zone_reader *z, const struct source *s, const struct entry *e)
+{
+    struct wire_name origin = z->origin, inner = z->origin;
+    uint32_t owner = z->owner;
+    bool has_owner = z->has_owner;
+    const char *slash = strrchr(s->path, '/');
+    char *path;
+
+    if (has_failed(check_count(z, s, e, 3, "a file, then perhaps an origin,")) ||
+        (e->n == 3 && has_failed(parse_origin(z, s, &e->tokens[2], &inner))))
+        return;
+    if (z->depth == INCLUDE_DEPTH || z->draft->n_files == FILES_MAX) {
+        scan_complain(s, &e->tokens[0], z->errors,
+                      "more than %d files %s; does one include itself?",
+                      z->depth == INCLUDE_DEPTH ? INCLUDE_DEPTH : FILES_MAX,
+                      z->depth == INCLUDE_DEPTH ? "deep" : "in all");
+        return;
+    }
+    if (e->tokens[1].s.n > 0 && e->tokens[1].s.p[0] == '/')
+        slash = NULL;
+    path = base_printf("%.*s%.*s", slash ? (int)(slash + 1 - s->path) : 0, s->path,
+                       STR_ARG(e->tokens[1].s));
+    z->origin = inner;
+    z->has_owner = false;
+    read_file(z, path, s, &e->tokens[1]);
+    z->origin = origin;
+    z->owner = owner;
+    z->has_owner = has_owner;
+    free(path);
+}
+
+/* --- $GENERATE ---------------------------------------------------------------------------- */
+
+struct range {
+    uint64_t start, stop, step;
+};
+
+static bool parse_range(struct str s, struct range *r)
+{
+    const char *dash = memchr(s.p, '-', s.n), *slash = memchr(s.p, '/', s.n);
+    size_t stop_at = dash ? (size_t)(dash + 1 - s.p) : 0;
+    size_t stop_end = slash ? (size_t)(slash - s.p) : s.n;
+
+    r->step = 1;
+    return dash != NULL && stop_end > stop_at &&
+           text_parse_u64((struct str){s.p, stop_at - 1}, &r->start) &&
+           text_parse_u64((struct str){s.p + stop_at, stop_end - stop_at}, &r->stop) &&
+           (slash == NULL ||
+            text_parse_u64((struct str){slash + 1, s.n - stop_end - 1}, &r->step)) &&
+           r->start <= r->stop && r->stop <= INT32_MAX && r->step > 0 && r->step <= INT32_MAX;
+}
+
+/* A number of $GENERATE's ${offset,width,base}: as bases go in BIND, d o x X, and n N for nibbles
+ * in reverse order with dots between. */
+struct counter_form {
+    int64_t offset;
+    uint64_t width;
+    char base;
+};
+
+static bool parse_counter_form(struct str s, struct counter_form *f)
+{
+    struct str parts[3] = {{0}};
+    size_t n = 0;
+    uint64_t offset;
+    bool is_negative;
+
+    *f = (struct counter_form){.base = 'd'};
+    for (size_t i = 0, from = 0; i <= s.n; i++) {
+        if (i < s.n && s.p[i] != ',')
+            continue;
+        if (n == COUNT_OF(parts))
+            return false;
+        parts[n++] = (struct str){s.p + from, i - from};
+        from = i + 1;
+    }
+    is_negative = parts[0].n > 0 && parts[0].p[0] == '-';
+    if (is_negative || (parts[0].n > 0 && parts[0].p[0] == '+'))
+        parts[0].p++, parts[0].n--;
+    if (!text_parse_u64(parts[0], &offset) || offset > INT32_MAX ||
+        (n > 1 && (!text_parse_u64(parts[1], &f->width) || f->width > 63)))
+        return false;
+    f->offset = is_negative ? -(int64_t)offset : (int64_t)offset;
+    if (n == 3) {
+        if (parts[2].n != 1 || strchr("doxXnN", parts[2].p[0]) == NULL)
+            return false;
+        f->base = parts[2].p[0];
+    }
+    return true;
+}
+
+static void add_nibbles(struct text *t, const struct counter_form *f, uint64_t value)
+{
+    const char *digits = f->base == 'n' ? "0123456789abcdef" : "0123456789ABCDEF";
+    uint64_t width = f->width;
+
+    do { /* the width counts the dots too */
+        text_add(t, &digits[value & 15], 1);
+        value >>= 4;
+        width -= width > 0;
+        if (width > 0 || value > 0) {
+            text_adds(t, ".");
+            width -= width > 0;
+        }
+    } while (width > 0 || value > 0);
+}
+
+static bool add_counter(struct text *t, const struct counter_form *f, uint64_t i)
+{
+    int64_t value = (int64_t)i + f->offset;
+    int width = (int)f->width;
+
+    if (value < 0)
+        return false;
+    switch (f->base) {
+    case 'o':
+        text_addf(t, "%0*llo", width, (unsigned long long)value);
+        break;
+    case 'x':
+        text_addf(t, "%0*llx", width, (unsigned long long)value);
+        break;
+    case 'X':
+        text_addf(t, "%0*llX", width, (unsigned long long)value);
+        break;
+    case 'n':
+    case 'N':
+        add_nibbles(t, f, (uint64_t)value);
+        break;
+    default:
+        text_addf(t, "%0*lld", width, (long long)value);
+    }
+    return true;
+}
+
+/* $ is the value, $$ and \$ a dollar sign. False: a bad ${...}. */
+static bool add_generated(struct text *t, struct str pattern, uint64_t i)
+{
+    const char *p = pattern.p, *end = p + pattern.n;
+
+    while (p < end) {
+        struct counter_form f = {.base = 'd'};
+        const char *close;
+
+        if (*p == '\\' && p + 1 < end) {
+            text_add(t, p[1] == '$' ? p + 1 : p, p[1] == '$' ? 1 : 2);
+            p += 2;
+        } else if (*p != '$') {
+            text_add(t, p++, 1);
+        } else if (p + 1 < end && p[1] == '$') {
+            text_add(t, p, 1);
+            p += 2;
+        } else if (p + 1 < end && p[1] == '{') {
+            close = memchr(p, '}', (size_t)(end - p));
+            if (close == NULL ||
+                !parse_counter_form((struct str){p + 2, (size_t)(close - p - 2)}, &f) ||
+                !add_counter(t, &f, i))
+                return false;
+            p = close + 1;
+        } else {
+            p++;
+            add_counter(t, &f, i);
+        }
+    }
+    return true;
+}
+
+/* One record's text. As in BIND, data that is one quoted string is meant without the quotes. */
+static bool generate_line(const struct entry *e, uint64_t i, struct text *line)
+{
+    bool is_one = e->tokens[e->n - 1].is_quoted;
+
+    for (size_t k = 2; k < e->n - 1 && is_one; k++)
+        is_one = !e->tokens[k].is_quoted;
+    line->n = 0;
+    for (size_t k = 2; k < e->n; k++) {
+        bool is_quoted = e->tokens[k].is_quoted && !is_one;
+
+        text_adds(line, k > 2 ? " " : "");
+        text_adds(line, is_quoted ? "\"" : "");
+        if (!add_generated(line, e->tokens[k].s, i))
+            return false;
+        text_adds(line, is_quoted ? "\"" : "");
+    }
+    return true;
+}
+
+static void do_generate(struct zone_reader *z, const struct source *s, const struct entry *e)
+{
+    struct text line = {0};
+    struct range range;
+
+    if (e->n < 5) {
+        scan_complain(s, &e->tokens[0], z->errors,
+                      "$GENERATE needs a range, an owner, a type and data: "
+                      "$GENERATE 1-9 host$ A 192.0.2.$");
+        return;
+    }
+    if (!parse_range(e->tokens[1].s, &range)) {
+        scan_complain(s, &e->tokens[1], z->errors,
+                      "%.*s is no range: START-STOP or START-STOP/STEP wanted",
+                      shown(&e->tokens[1]), e->tokens[1].s.p);
+        return;
+    }
+    for (uint64_t i = range.start; i <= range.stop && !is_exhausted(z); i += range.step) {
+        struct source made = *s;
+
+        if (z->n_generated++ == GENERATED_MAX) {
+            scan_complain(s, &e->tokens[0], z->errors, "$GENERATE makes more than %d records",
+                          GENERATED_MAX);
+            break;
+        }
+        if (!generate_line(e, i, &line)) {
+            scan_complain(
+                s, &e->tokens[2], z->errors,
+                "bad counter for the value %llu: ${OFFSET,WIDTH,BASE} wanted, base one of "
+                "d o x X n N, the sum not negative",
+                (unsigned long long)i);
+            break;
+        }
+        made.is_generated = true;
+        made.text = made.p = line.p;
+        made.end = line.p + line.n;
+        made.line = e->tokens[0].line;
+        read_source(z, &made);
+    }
+    text_free(&line);
+}
+
+static void read_directive(struct zone_reader *z, const struct source *s, const struct entry *e)
+{
+    static const struct {
+        const char *name;
+        void (*obey)(struct zone_reader *z, const struct source *s, const struct entry *e);
+    } directives[] = {{"$ORIGIN", do_origin},
+                      {"$TTL", do_ttl},
+                      {"$INCLUDE", do_include},
+                      {"$GENERATE", do_generate}};
+
+    for (size_t i = 0; i < COUNT_OF(directives); i++) {
+        if (str_is_nocase(e->tokens[0].s, directives[i].name)) {
+            directives[i].obey(z, s, e);
+            return;
+        }
+    }
+    scan_complain(s, &e->tokens[0], z->errors,
+                  "unknown directive %.*s; there are $ORIGIN, $TTL, $INCLUDE and $GENERATE",
+                  shown(&e->tokens[0]), e->tokens[0].s.p);
+}
+
+/* --- sources ------------------------------------------------------------------------------ */
+
+static void read_source(struct zone_reader *z, struct source *s)
+{
+    struct entry e = {0};
+
+    while (!is_exhausted(z) && scan_entry(s, &e, z->errors)) {
+        if (e.is_bad)
+            continue;
+        if (!s->is_generated && e.has_owner && !e.tokens[0].is_quoted && e.tokens[0].s.p[0] == '$')
+            read_directive(z, s, &e);
+        else
+            read_record(z, s, &e);
+    }
+    free(e.tokens);
+}
+
+/* Zone text has no NUL; a file with one is something else. */
+static struct outcome check_text(struct zone_reader *z, const struct source *s)
+{
+    const char *nul = memchr(s->text, '\0', (size_t)(s->end - s->text));
+    unsigned line = 1;
+
+    if (nul == NULL)
+        return OUTCOME_OK;
+    for (const char *p = s->text; p < nul; p++)
+        line += *p == '\n';
+    errors_add(z->errors, (struct place){.file = s->path, .line = line},
+               "NUL byte; this is no zone file");
+    return OUTCOME_FAILED;
+}
+
+static void complain_file(struct zone_reader *z, const char *path, const struct source *from,
+                          const struct token *at)
+{
+    const char *why = errno == EFBIG ? "larger than 2 GiB" : strerror(errno);
+
+    if (from != NULL)
+        scan_complain(from, at, z->errors, "cannot read %s: %s", path, why);
+    else
+        errors_add(z->errors, (struct place){.file = path}, "cannot read the zone file: %s", why);
+}
+
+static void read_file(struct zone_reader *z, const char *path, const struct source *from,
+                      const struct token *at)
+{
+    struct draft *d = z->draft;
+    struct zone_file file = {.path = NULL};
+    struct source s = {.file = (uint16_t)d->n_files, .line = 1};
+    char *text;
+    size_t n;
+
+    /* Looked at before it is read: a change in between shows as one at the next reload. */
+    if (stat(path, &file.as_read) != 0 ||
+        has_failed(text_read_file(path, FILE_MAX_BYTES, &text, &n))) {
+        complain_file(z, path, from, at);
+        return;
+    }
+    file.path = base_strdup(path);
+    BASE_GROW(d->files, d->n_files, d->files_cap);
+    d->files[d->n_files++] = file;
+    s.path = file.path;
+    s.text = s.p = text;
+    s.end = text + n;
+    z->depth++;
+    if (!has_failed(check_text(z, &s)))
+        read_source(z, &s);
+    z->depth--;
+    free(text);
+}
+
+void read_zone_file(struct draft *d, const char *path)
+{
+    struct zone_reader z = {.draft = d,
+                            .errors = d->errors,
+                            .errors_before = d->errors->n_errors,
+                            .origin = d->apex,
+                            .owner = DRAFT_NONE,
+                            .buffer = base_alloc(RDATA_MAX)};
+
+    z.rdata = (struct rdata_context){.errors = d->errors, .origin = &z.origin};
+    read_file(&z, path, NULL, NULL);
+    if (is_exhausted(&z))
+        errors_add(d->errors, (struct place){.file = path},
+                   "more than %d mistakes; the rest was not read", FAULTS_MAX);
+    rdata_context_free(&z.rdata);
+    free(z.buffer);
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the files of the zone room share. A zone is made in four steps, each in a file of its own:
+ *
+ *   scan  text → entries: a line, or several within parentheses, as tokens with their places
+ *   read  entries → directives obeyed, records with owner, TTL and type;  rdata: tokens → wire
+ *   check the draft: what is wrong although each line is right
+ *   build the draft → one block of nodes and RRsets as zone.h shows them
+ *
+ * and looked into by find. The draft (names, records and where they stand in the files) lives only
+ * while loading.
+ */
+#ifndef GSLB_DNS_ZONE_INTERNAL_H
+#define GSLB_DNS_ZONE_INTERNAL_H
+
+#include "common/arena/arena.h"
+#include "common/bytes/bytes.h"
+#include "common/text/text.h"
+#include "gslb-dns/zone/zone.h"
+
+#include <sys/stat.h>
+
+/* --- find: hashes and the index ----------------------------------------------------------- */
+
+/* Names by hash: open addressing, at most half full. ref says what stands at the slot: while
+ * loading a draft name's number + 1, in a zone a node's place in the block, in units of 8 bytes,
+ * + 1. 0: empty. The tag is the hash's upper half, and finds the slot, so that growing needs no
+ * names. */
+struct zone_slot {
+    uint32_t tag, ref;
+};
+struct zone_index {
+    struct zone_slot *slots;
+    uint32_t mask;
+    uint32_t n;
+    const uint8_t *base; /* of the block; NULL while loading */
+    uint8_t max_labels;  /* of the longest name */
+};
+
+/* hashes[i] is that of the name's last i labels; hashes[n_labels] is the whole name's. The same
+ * name has the same hash in all zones of this process; nobody outside can guess it. */
+void zone_hash_suffixes(const struct wire_name *name, uint64_t hashes[WIRE_LABELS_MAX + 1]);
+void index_insert(struct zone_index *x, uint64_t hash, uint32_t ref);
+
+static inline uint32_t index_tag(uint64_t hash)
+{
+    return (uint32_t)(hash >> 32);
+}
+
+struct rdata_layout;
+
+/* --- draft -------------------------------------------------------------------------------- */
+
+enum { DRAFT_NONE = UINT32_MAX };
+
+/* What stands at a name, for the checks. */
+enum draft_flag {
+    DRAFT_HAS_CNAME = 1,
+    DRAFT_HAS_DNAME = 2,
+    DRAFT_HAS_NS = 4,
+    DRAFT_HAS_SOA = 8,
+    DRAFT_HAS_ADDRESS = 16,
+    DRAFT_HAS_OTHER = 32, /* anything that may not stand beside a CNAME */
+    DRAFT_IS_WILDCARD = 64,
+    DRAFT_IS_BELOW_DNAME = 128,
+};
+
+struct draft_record {
+    const uint8_t *rdata; /* uncompressed */
+    uint32_t next;        /* at the same name, in the order of the files; DRAFT_NONE: last */
+    uint32_t ttl_s;
+    uint32_t line;
+    uint16_t file;
+    uint16_t type;
+    uint16_t rdata_bytes;
+};
+
+struct draft_name {
+    const uint8_t *name;
+    struct zone_node *node; /* once built */
+    uint32_t parent;        /* always a lower number; DRAFT_NONE at the apex, number 0 */
+    uint32_t first, last;   /* records */
+    uint32_t cut;           /* the delegation at or above; DRAFT_NONE */
+    uint32_t wildcard;      /* its child "*"; DRAFT_NONE */
+    uint16_t service;
+    uint8_t name_bytes, n_labels;
+    uint8_t flags;
+    uint8_t mark; /* of the search for loops */
+};
+
+struct zone_file {
+    char *path;
+    struct stat as_read;
+};
+
+struct draft {
+    struct wire_name apex;
+    struct errors *errors;
+    struct arena arena; /* names and rdata */
+    struct draft_name *names;
+    uint32_t n_names, names_cap;
+    struct draft_record *records;
+    uint32_t n_records, records_cap;
+    struct zone_index index;
+    struct zone_file *files;
+    size_t n_files, files_cap;
+    const struct zone_service *services;
+    size_t n_services;
+};
+
+/* The number of a name within the zone, which is made (with the names above it) when new. */
+uint32_t draft_add_name(struct draft *d, const struct wire_name *name);
+/* The name itself, or the lowest name above it that exists; it lies in the zone. */
+uint32_t draft_closest_name(const struct draft *d, const struct wire_name *name, bool *is_exact);
+/* The name that answers for name: itself or the wildcard that it matches (RFC 4592); DRAFT_NONE:
+ * none, or name lies outside the zone. */
+uint32_t draft_match_name(const struct draft *d, const struct wire_name *name);
+/* The name in a record's RDATA as it is looked up, of a type that has a layout. */
+void draft_target(const struct draft_record *r, const struct rdata_layout *l,
+                  struct wire_name *out);
+void draft_add_record(struct draft *d, uint32_t name, const struct draft_record *r);
+struct place draft_place(const struct draft *d, const struct draft_record *r);
+
+/* --- scan --------------------------------------------------------------------------------- */
+
+struct token {
+    struct str s; /* as written; without the quotes when the whole of it is quoted */
+    uint32_t line;
+    bool is_quoted;
+};
+
+/* A text that is being read: a file, or one line made by $GENERATE. */
+struct source {
+    const char *path;
+    uint16_t file;
+    bool is_generated; /* all of it stands at one line of the file */
+    const char *text, *p, *end;
+    uint32_t line;
+};
+
+struct entry {
+    struct token *tokens;
+    size_t n, cap;
+    bool has_owner; /* the first token stands at the line's begin */
+    bool is_bad;    /* a mistake was reported already */
+};
+
+/* Reads the next entry that is not empty. False at the end. */
+bool scan_entry(struct source *s, struct entry *e, struct errors *errors);
+/* Reports a mistake at a token of a source: file, line, column, and the line itself. */
+void scan_complain(const struct source *s, const struct token *at, struct errors *errors,
+                   const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* One character of unquoted or quoted text: itself, \X or \DDD. False: a bad escape. */
+static inline bool scan_character(const char **p, const char *end, uint8_t *out)
+{
+    const char *c = *p;
+
+    if (*c != '\\') {
+        *out = (uint8_t)*c;
+        *p = c + 1;
+        return true;
+    }
+    if (end - c < 2)
+        return false;
+    if (c[1] < '0' || c[1] > '9') {
+        *out = (uint8_t)c[1];
+        *p = c + 2;
+        return true;
+    }
+    if (end - c < 4 || c[2] < '0' || c[2] > '9' || c[3] < '0' || c[3] > '9')
+        return false;
+    unsigned value =
+        100u * (unsigned)(c[1] - '0') + 10u * (unsigned)(c[2] - '0') + (unsigned)(c[3] - '0');
+    *out = (uint8_t)value;
+    *p = c + 4;
+    return value <= 255;
+}
+
+/* --- rdata -------------------------------------------------------------------------------- */
+
+/* A name as written, relative to origin unless it ends in a dot; its letters' case is kept. The
+ * reason why it is none, or NULL. */
+const char *rdata_parse_name(struct str text, const struct wire_name *origin,
+                             struct wire_name *out);
+/* "3600" or "1h30m", each number with its unit then (s m h d w). At most 2^31 - 1. */
+MUST_USE bool rdata_parse_ttl(struct str text, uint32_t *out);
+/* 0: no such type. Knows the mnemonics and TYPE65280. */
+uint16_t rdata_type(struct str text);
+/* The known type nearest to a misspelt one; NULL: nothing near. */
+const char *rdata_nearest_type(struct str text);
+
+/* Where names stand in a type's RDATA, as far as compression, targets and equality need it. */
+struct rdata_layout {
+    uint16_t type;
+    uint8_t fixed_bytes; /* before the first name */
+    uint8_t n_names;
+    bool is_compressible; /* RFC 3597 section 4 */
+    bool is_target;       /* the name's addresses are additional data */
+};
+/* NULL: no names that matter. */
+const struct rdata_layout *rdata_layout(uint16_t type);
+/* The length of the uncompressed name at p, the final zero included. */
+static inline size_t rdata_name_bytes(const uint8_t *p)
+{
+    size_t n = 0;
+
+    while (p[n] != 0)
+        n += 1u + p[n];
+    return n + 1;
+}
+
+enum { RDATA_MAX = 65535 };
+struct rdata_context {
+    const struct source *source;
+    struct errors *errors;
+    const struct wire_name *origin;
+    struct text scratch; /* for ldns; kept between records */
+};
+void rdata_context_free(struct rdata_context *c);
+/* The record's data from its tokens to wire form; type_token is where to point when some are
+ * missing. */
+MUST_USE struct outcome rdata_parse(struct rdata_context *c, uint16_t type,
+                                    const struct token *type_token, const struct entry *rest,
+                                    struct writer *out);
+
+/* --- read, check, build ------------------------------------------------------------------- */
+
+/* Reads the file and what it includes into the draft. */
+void read_zone_file(struct draft *d, const char *path);
+/* Sorts each name's records by type, leaves out duplicates, gives each RRset one TTL, finds the
+ * cuts, and reports what is wrong with the zone as a whole; what is missing only when the files
+ * were read without a mistake. */
+void check_draft(struct draft *d, bool is_whole);
+
+#endif
