@@ -1,0 +1,577 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The draft of a zone, and the zone made of it. A node's RRsets, their wire forms and its name
+ * stand right behind it in the block, so a plain answer touches the index and two or three
+ * neighbouring cache lines.
+ */
+#include "gslb-dns/zone/zone_internal.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* --- draft -------------------------------------------------------------------------------- */
+
+static uint32_t find_suffix(const struct draft *d, uint64_t hash, const uint8_t *name, size_t n)
+{
+    const struct zone_index *x = &d->index;
+    uint32_t tag = index_tag(hash), at = tag & x->mask;
+
+    for (; x->slots[at].ref != 0; at = (at + 1) & x->mask) {
+        const struct draft_name *found = &d->names[x->slots[at].ref - 1];
+
+        if (x->slots[at].tag == tag && found->name_bytes == n && memcmp(found->name, name, n) == 0)
+            return x->slots[at].ref - 1;
+    }
+    return DRAFT_NONE;
+}
+
+static unsigned suffix_offset(const struct wire_name *name, unsigned n_labels)
+{
+    return n_labels == 0 ? name->length - 1u : name->offsets[name->n_labels - n_labels];
+}
+
+/* The lowest existing name from n_labels upwards. */
+static uint32_t find_closest(const struct draft *d, const struct wire_name *name,
+                             const uint64_t *hashes, unsigned *n_labels)
+{
+    for (;; --*n_labels) {
+        unsigned at = suffix_offset(name, *n_labels);
+        uint32_t found = find_suffix(d, hashes[*n_labels], name->bytes + at, name->length - at);
+
+        if (found != DRAFT_NONE)
+            return found;
+        ensure(*n_labels > d->apex.n_labels);
+    }
+}
+
+static uint32_t new_name(struct draft *d, uint32_t parent, const uint8_t *wire, size_t n,
+                         uint64_t hash)
+{
+    uint32_t id = d->n_names;
+    uint8_t *copy = arena_alloc_packed(&d->arena, n);
+    bool is_wildcard = parent != DRAFT_NONE && wire[0] == 1 && wire[1] == '*';
+
+    memcpy(copy, wire, n);
+    BASE_GROW(d->names, d->n_names, d->names_cap);
+    d->names[d->n_names++] = (struct draft_name){
+        .name = copy,
+        .parent = parent,
+        .first = DRAFT_NONE,
+        .last = DRAFT_NONE,
+        .cut = DRAFT_NONE,
+        .wildcard = DRAFT_NONE,
+        .service = ZONE_NO_SERVICE,
+        .name_bytes = (uint8_t)n,
+        .n_labels =
+            parent == DRAFT_NONE ? d->apex.n_labels : (uint8_t)(d->names[parent].n_labels + 1),
+        .flags = is_wildcard ? DRAFT_IS_WILDCARD : 0,
+    };
+    if (is_wildcard)
+        d->names[parent].wildcard = id;
+    if (d->names[id].n_labels > d->index.max_labels)
+        d->index.max_labels = d->names[id].n_labels;
+    index_insert(&d->index, hash, id + 1);
+    return id;
+}
+
+uint32_t draft_add_name(struct draft *d, const struct wire_name *name)
+{
+    uint64_t hashes[WIRE_LABELS_MAX + 1];
+    unsigned n = name->n_labels;
+    uint32_t at;
+
+    zone_hash_suffixes(name, hashes);
+    at = find_closest(d, name, hashes, &n);
+    while (n < name->n_labels) {
+        unsigned offset = suffix_offset(name, ++n);
+
+        at = new_name(d, at, name->bytes + offset, name->length - offset, hashes[n]);
+    }
+    return at;
+}
+
+uint32_t draft_closest_name(const struct draft *d, const struct wire_name *name, bool *is_exact)
+{
+    uint64_t hashes[WIRE_LABELS_MAX + 1];
+    unsigned n = name->n_labels;
+    uint32_t found;
+
+    zone_hash_suffixes(name, hashes);
+    found = find_closest(d, name, hashes, &n);
+    *is_exact = n == name->n_labels;
+    return found;
+}
+
+uint32_t draft_match_name(const struct draft *d, const struct wire_name *name)
+{
+    bool is_exact;
+    uint32_t found;
+
+    if (!wire_name_is_below(name, &d->apex))
+        return DRAFT_NONE;
+    found = draft_closest_name(d, name, &is_exact);
+    if (is_exact)
+        return found;
+    return d->names[found].cut == DRAFT_NONE ? d->names[found].wildcard : DRAFT_NONE;
+}
+
+void draft_target(const struct draft_record *r, const struct rdata_layout *l, struct wire_name *out)
+{
+    ensure(wire_name_read(r->rdata + l->fixed_bytes, (size_t)r->rdata_bytes - l->fixed_bytes, out));
+}
+
+static uint8_t flag_of(uint16_t type)
+{
+    switch (type) {
+    case WIRE_CNAME:
+        return DRAFT_HAS_CNAME;
+    case WIRE_DNAME:
+        return DRAFT_HAS_DNAME | DRAFT_HAS_OTHER;
+    case WIRE_NS:
+        return DRAFT_HAS_NS | DRAFT_HAS_OTHER;
+    case WIRE_SOA:
+        return DRAFT_HAS_SOA | DRAFT_HAS_OTHER;
+    case WIRE_A:
+    case WIRE_AAAA:
+        return DRAFT_HAS_ADDRESS | DRAFT_HAS_OTHER;
+    case WIRE_RRSIG:
+    case WIRE_NSEC:
+        return 0; /* the only ones beside a CNAME: RFC 4034 section 3 */
+    default:
+        return DRAFT_HAS_OTHER;
+    }
+}
+
+void draft_add_record(struct draft *d, uint32_t name, const struct draft_record *r)
+{
+    struct draft_name *n = &d->names[name];
+    uint32_t id = d->n_records;
+    uint8_t *rdata = arena_alloc_packed(&d->arena, r->rdata_bytes);
+
+    memcpy(rdata, r->rdata, r->rdata_bytes);
+    BASE_GROW(d->records, d->n_records, d->records_cap);
+    d->records[d->n_records++] = *r;
+    d->records[id].rdata = rdata;
+    d->records[id].next = DRAFT_NONE;
+    if (n->first == DRAFT_NONE)
+        n->first = id;
+    else
+        d->records[n->last].next = id;
+    n->last = id;
+    n->flags |= flag_of(r->type);
+}
+
+struct place draft_place(const struct draft *d, const struct draft_record *r)
+{
+    return (struct place){.file = d->files[r->file].path, .line = r->line};
+}
+
+static void draft_init(struct draft *d, const struct wire_name *apex, struct errors *errors)
+{
+    uint64_t hashes[WIRE_LABELS_MAX + 1];
+
+    *d = (struct draft){.apex = *apex, .errors = errors};
+    arena_init(&d->arena, 256 * 1024);
+    zone_hash_suffixes(apex, hashes);
+    new_name(d, DRAFT_NONE, apex->bytes, apex->length, hashes[apex->n_labels]);
+}
+
+static void free_files(struct zone_file *files, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(files[i].path);
+    free(files);
+}
+
+static void draft_free(struct draft *d)
+{
+    arena_free(&d->arena);
+    free(d->names);
+    free(d->records);
+    free(d->index.slots);
+    free_files(d->files, d->n_files);
+}
+
+/* --- RRsets to wire ----------------------------------------------------------------------- */
+
+enum { FIXUPS_MAX = 255, RECORD_HEAD = 12 };
+
+/* An RRset on its way into the block. */
+struct packing {
+    struct draft *draft;
+    struct arena block;
+    uint8_t wire[RDATA_MAX];
+    struct writer out;
+    uint16_t fixups[FIXUPS_MAX];
+    unsigned n_fixups;
+};
+
+/* Where the apex begins in an uncompressed name of n bytes; n: it does not end in the apex. */
+static size_t apex_in(const uint8_t *name, size_t n, const struct wire_name *apex)
+{
+    size_t at = 0;
+
+    while (n - at > apex->length && name[at] != 0)
+        at += 1u + name[at];
+    if (n - at != apex->length)
+        return n;
+    for (size_t i = 0; i < apex->length; i++) {
+        if (text_lower(name[at + i]) != apex->bytes[i])
+            return n;
+    }
+    return at;
+}
+
+static void write_name(struct packing *p, const uint8_t *name, size_t n, bool is_compressed)
+{
+    const struct wire_name *apex = &p->draft->apex;
+    size_t at = is_compressed && apex->length > 2 ? apex_in(name, n, apex) : n;
+
+    writer_add(&p->out, name, at);
+    if (at == n)
+        return;
+    if (p->n_fixups < FIXUPS_MAX)
+        p->fixups[p->n_fixups] = (uint16_t)(p->out.p - p->wire);
+    p->n_fixups++;
+    writer_u16(&p->out, 0xc000);
+}
+
+static void write_record(struct packing *p, const struct draft_record *r,
+                         const struct rdata_layout *l, bool is_compressed)
+{
+    const uint8_t *from = r->rdata, *end = r->rdata + r->rdata_bytes;
+    uint8_t *length;
+
+    writer_u16(&p->out, 0xc00c);
+    writer_u16(&p->out, r->type);
+    writer_u16(&p->out, WIRE_CLASS_IN);
+    writer_u32(&p->out, r->ttl_s);
+    length = writer_make(&p->out, 2);
+    ensure(length != NULL); /* check_draft refuses what is larger */
+    if (l != NULL) {
+        writer_add(&p->out, from, l->fixed_bytes);
+        from += l->fixed_bytes;
+        for (unsigned i = 0; i < l->n_names; i++) {
+            size_t n = rdata_name_bytes(from);
+
+            write_name(p, from, n, is_compressed);
+            from += n;
+        }
+    }
+    writer_add(&p->out, from, (size_t)(end - from));
+    bytes_put_u16(length, (uint16_t)(p->out.p - length - 2));
+}
+
+static unsigned write_records(struct packing *p, const struct draft_record *first,
+                              const struct rdata_layout *l, bool is_compressed)
+{
+    const struct draft_record *r = first;
+    unsigned n = 0;
+
+    p->out = writer_of(p->wire, sizeof(p->wire));
+    p->n_fixups = 0;
+    for (;; r = &p->draft->records[r->next]) {
+        write_record(p, r, l, is_compressed);
+        n++;
+        if (r->next == DRAFT_NONE || p->draft->records[r->next].type != first->type)
+            return n;
+    }
+}
+
+static void pack_rrset(struct packing *p, const struct draft_record *first, struct zone_rrset *out)
+{
+    const struct rdata_layout *l = rdata_layout(first->type);
+    unsigned n = write_records(p, first, l, l != NULL && l->is_compressible);
+
+    if (p->n_fixups > FIXUPS_MAX)
+        n = write_records(p, first, l, false);
+    ensure(!p->out.is_full);
+    *out = (struct zone_rrset){.type = first->type,
+                               .count = (uint16_t)n,
+                               .ttl_s = first->ttl_s,
+                               .wire_bytes = (uint16_t)(p->out.p - p->wire),
+                               .n_fixups = (uint8_t)p->n_fixups};
+    if (l != NULL && l->is_target) { /* filled when all nodes are there */
+        out->n_targets = (uint8_t)(n > 255 ? 255 : n);
+        out->targets = arena_alloc(&p->block, out->n_targets * sizeof(*out->targets));
+    }
+    if (p->n_fixups > 0)
+        out->fixups = arena_copy(&p->block, p->fixups, p->n_fixups * sizeof(p->fixups[0]));
+    out->wire = memcpy(arena_alloc_packed(&p->block, out->wire_bytes), p->wire, out->wire_bytes);
+}
+
+/* --- nodes -------------------------------------------------------------------------------- */
+
+static unsigned count_rrsets(const struct draft *d, const struct draft_name *name)
+{
+    unsigned n = 0, type = 0;
+
+    for (uint32_t i = name->first; i != DRAFT_NONE; i = d->records[i].next) {
+        n += d->records[i].type != type;
+        type = d->records[i].type;
+    }
+    return n;
+}
+
+static void pack_rrsets(struct packing *p, const struct draft_name *name, struct zone_rrset *out)
+{
+    const struct draft_record *records = p->draft->records;
+    unsigned type = 0;
+
+    for (uint32_t i = name->first; i != DRAFT_NONE; i = records[i].next) {
+        if (records[i].type != type)
+            pack_rrset(p, &records[i], out++);
+        type = records[i].type;
+    }
+}
+
+static void pack_node(struct packing *p, struct draft_name *name)
+{
+    const struct draft_name *names = p->draft->names;
+    struct zone_node *node = arena_alloc(&p->block, sizeof(*node));
+    unsigned n = count_rrsets(p->draft, name);
+    struct zone_rrset *rrsets = n ? arena_alloc(&p->block, n * sizeof(*rrsets)) : NULL;
+
+    ensure(node != NULL && (n == 0 || rrsets != NULL));
+    name->node = node;
+    *node =
+        (struct zone_node){.parent = name->parent == DRAFT_NONE ? NULL : names[name->parent].node,
+                           .cut = name->cut == DRAFT_NONE ? NULL : names[name->cut].node,
+                           .rrsets = rrsets,
+                           .n_rrsets = (uint16_t)n,
+                           .service = name->service,
+                           .name_bytes = name->name_bytes,
+                           .n_labels = name->n_labels};
+    node->name =
+        memcpy(arena_alloc_packed(&p->block, name->name_bytes), name->name, name->name_bytes);
+    if (name->flags & DRAFT_IS_WILDCARD)
+        names[name->parent].node->wildcard = node;
+    pack_rrsets(p, name, rrsets);
+}
+
+/* --- targets ------------------------------------------------------------------------------ */
+
+/* Whose addresses this record asks for; NULL: nobody's in this zone. */
+static const struct zone_node *target_of(const struct draft *d, const struct draft_name *owner,
+                                         const struct draft_record *r, const struct rdata_layout *l,
+                                         bool *is_owner)
+{
+    struct wire_name name;
+    uint32_t id;
+
+    *is_owner = false;
+    if (r->rdata[l->fixed_bytes] == 0) {
+        /* "." is the owner in SVCB's ServiceMode (RFC 9460 section 2.5.2), else nobody. */
+        *is_owner = r->type == WIRE_SVCB || r->type == WIRE_HTTPS;
+        if (!*is_owner || bytes_get_u16(r->rdata) == 0)
+            return NULL;
+        id = (uint32_t)(owner - d->names);
+    } else {
+        draft_target(r, l, &name);
+        id = draft_match_name(d, &name);
+    }
+    if (id == DRAFT_NONE ||
+        (!(d->names[id].flags & DRAFT_HAS_ADDRESS) && d->names[id].service == ZONE_NO_SERVICE))
+        return NULL;
+    return d->names[id].node;
+}
+
+static bool is_listed(const struct zone_target *targets, unsigned n, const struct zone_node *node)
+{
+    while (n > 0) {
+        if (targets[--n].node == node)
+            return true;
+    }
+    return false;
+}
+
+static void fill_targets(const struct draft *d, const struct draft_name *owner,
+                         const struct draft_record *r, struct zone_rrset *rrset)
+{
+    struct zone_target *targets = (struct zone_target *)rrset->targets;
+    const struct rdata_layout *l = rdata_layout(r->type);
+    unsigned room = rrset->n_targets, at = 0, n = 0;
+
+    for (unsigned i = 0; i < rrset->count && n < room; i++, r = &d->records[r->next]) {
+        bool is_owner;
+        const struct zone_node *node = target_of(d, owner, r, l, &is_owner);
+
+        if (node != NULL && !is_listed(targets, n, node))
+            targets[n++] = (struct zone_target){
+                node, (uint16_t)(is_owner ? 0 : at + RECORD_HEAD + l->fixed_bytes)};
+        at += RECORD_HEAD + bytes_get_u16(rrset->wire + at + RECORD_HEAD - 2u);
+    }
+    rrset->n_targets = (uint8_t)n;
+}
+
+static void fill_all_targets(const struct draft *d)
+{
+    for (uint32_t i = 0; i < d->n_names; i++) {
+        struct zone_rrset *rrsets = (struct zone_rrset *)d->names[i].node->rrsets;
+        uint32_t r = d->names[i].first;
+
+        for (unsigned k = 0; k < d->names[i].node->n_rrsets; k++) {
+            if (rrsets[k].targets != NULL)
+                fill_targets(d, &d->names[i], &d->records[r], &rrsets[k]);
+            for (unsigned skip = rrsets[k].count; skip > 0; skip--)
+                r = d->records[r].next;
+        }
+    }
+}
+
+/* --- the zone ----------------------------------------------------------------------------- */
+
+/* More than the block can need. What stays untouched costs no memory. */
+static size_t block_bound(const struct draft *d)
+{
+    enum { ALIGNMENT = 8 };
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < d->n_names; i++)
+        n += sizeof(struct zone_node) + d->names[i].name_bytes + 2u * ALIGNMENT;
+    for (uint32_t i = 0; i < d->n_records; i++) {
+        n += sizeof(struct zone_rrset) + RECORD_HEAD + d->records[i].rdata_bytes;
+        n += sizeof(struct zone_target) + 2 * sizeof(uint16_t) + 3u * ALIGNMENT;
+        if (d->records[i].type == WIRE_SOA) /* negative_soa */
+            n += sizeof(struct zone_rrset) + RECORD_HEAD + d->records[i].rdata_bytes + ALIGNMENT;
+    }
+    return n;
+}
+
+/* Large zones in large pages: a random name then costs no page walk. */
+static uint8_t *new_block(size_t n)
+{
+    uint8_t *block = base_alloc(n);
+
+    if (n >= (size_t)4 << 20) {
+        uintptr_t from = ((uintptr_t)block + 4095) & ~(uintptr_t)4095;
+        uintptr_t to = ((uintptr_t)block + n) & ~(uintptr_t)4095;
+
+        (void)madvise((void *)from, to - from, MADV_HUGEPAGE); /* a wish */
+    }
+    return block;
+}
+
+/* RFC 2308 section 3: an answer that says no lives as long as the SOA and its MINIMUM allow. */
+static const struct zone_rrset *make_negative_soa(struct packing *p, const struct zone_rrset *soa)
+{
+    struct zone_rrset *negative = arena_copy(&p->block, soa, sizeof(*soa));
+    uint8_t *wire = arena_copy(&p->block, soa->wire, soa->wire_bytes);
+    uint32_t minimum = bytes_get_u32(wire + soa->wire_bytes - 4);
+
+    negative->ttl_s = minimum < soa->ttl_s ? minimum : soa->ttl_s;
+    bytes_put_u32(wire + 6, negative->ttl_s);
+    negative->wire = wire;
+    return negative;
+}
+
+static struct zone_index *finish_index(struct draft *d, const uint8_t *base)
+{
+    struct zone_index *x = base_alloc(sizeof(*x));
+
+    *x = d->index;
+    d->index = (struct zone_index){0};
+    x->base = base;
+    for (uint32_t i = 0; i <= x->mask; i++) {
+        const struct draft_name *name;
+
+        if (x->slots[i].ref == 0)
+            continue;
+        name = &d->names[x->slots[i].ref - 1];
+        x->slots[i].ref = (uint32_t)(((const uint8_t *)name->node - base) / 8) + 1;
+    }
+    return x;
+}
+
+static struct zone *build_zone(struct draft *d)
+{
+    struct packing *p = base_zalloc(1, sizeof(*p));
+    size_t bound = block_bound(d);
+    uint8_t *block = new_block(bound);
+    struct zone *z = base_zalloc(1, sizeof(*z));
+    struct zone_index *index;
+
+    p->draft = d;
+    arena_init_fixed(&p->block, block, bound);
+    for (uint32_t i = 0; i < d->n_names; i++)
+        pack_node(p, &d->names[i]);
+    fill_all_targets(d);
+    index = finish_index(d, block);
+    *z = (struct zone){.apex = d->apex,
+                       .root = d->names[0].node,
+                       .n_names = d->n_names,
+                       .index = index,
+                       .files = d->files,
+                       .n_files = d->n_files,
+                       .memory = block};
+    for (uint32_t i = 0; i < d->n_names; i++) {
+        for (unsigned k = 0; k < d->names[i].node->n_rrsets; k++)
+            z->n_records += d->names[i].node->rrsets[k].count;
+    }
+    z->soa = zone_node_rrset(z->root, WIRE_SOA);
+    z->negative_soa = make_negative_soa(p, z->soa);
+    z->serial = bytes_get_u32(z->soa->wire + z->soa->wire_bytes - 20);
+    ensure(!p->block.is_full);
+    z->memory_bytes = sizeof(*z) + (size_t)(p->block.p - block) + sizeof(*index) +
+                      ((size_t)index->mask + 1) * sizeof(index->slots[0]);
+    d->files = NULL;
+    d->n_files = 0;
+    free(p);
+    return z;
+}
+
+struct zone *zone_load(const char *name, const char *path, const struct zone_service *services,
+                       size_t n_services, struct errors *errors)
+{
+    size_t errors_before = errors->n_errors;
+    struct zone *z = NULL;
+    struct wire_name apex;
+    struct draft d;
+
+    if (!wire_name_parse(str_of(name), &apex)) {
+        errors_add(errors, (struct place){.file = path}, "%s is no domain name", name);
+        return NULL;
+    }
+    draft_init(&d, &apex, errors);
+    d.services = services;
+    d.n_services = n_services;
+    read_zone_file(&d, path);
+    if (d.n_files > 0)
+        check_draft(&d, errors->n_errors == errors_before);
+    if (errors->n_errors == errors_before)
+        z = build_zone(&d);
+    draft_free(&d);
+    malloc_trim(0); /* the draft was larger than the zone */
+    return z;
+}
+
+void zone_free(struct zone *z)
+{
+    if (z == NULL)
+        return;
+    free(z->index->slots);
+    free((struct zone_index *)z->index);
+    free_files(z->files, z->n_files);
+    free(z->memory);
+    free(z);
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+bool zone_is_unchanged(const struct zone *z)
+{
+    for (size_t i = 0; i < z->n_files; i++) {
+        struct stat now;
+
+        if (stat(z->files[i].path, &now) != 0 || !is_same_file(&now, &z->files[i].as_read))
+            return false;
+    }
+    return true;
+}
