@@ -56,14 +56,15 @@ static int copy_into_memory(const char *path, size_t *bytes, struct errors *erro
 /* The unsigned integer after a key of the metadata map. */
 static bool has_metadata(struct str metadata, const char *key, uint64_t *value)
 {
-    const char *at = memmem(metadata.p, metadata.n, key, strlen(key));
-    const uint8_t *p = (const uint8_t *)at + strlen(key);
-    size_t n = 0;
+    const uint8_t *p = memmem(metadata.p, metadata.n, key, strlen(key));
+    const uint8_t *end = (const uint8_t *)metadata.p + metadata.n;
+    size_t n;
 
-    if (at == NULL || p >= (const uint8_t *)metadata.p + metadata.n)
+    if (p == NULL || end - p <= (ptrdiff_t)strlen(key))
         return false;
+    p += strlen(key);
     n = *p++ & 0x1f;
-    if (n > 4 || p + n > (const uint8_t *)metadata.p + metadata.n)
+    if (n > 4 || end - p < (ptrdiff_t)n)
         return false;
     for (*value = 0; n > 0; n--)
         *value = *value << 8 | *p++;

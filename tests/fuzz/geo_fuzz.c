@@ -12,6 +12,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 
+/* libmaxminddb 1.7 leaks some kilobytes each time it refuses damaged metadata. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libmaxminddb";
+}
+
 static uint32_t by_first_letter(void *arg, const struct geo_location *where)
 {
     return where == NULL ? 0 : 1 + (uint8_t)where->country[0];
