@@ -167,7 +167,7 @@ static enum frame_next step_open(struct frame_link *l)
     case FRAME_IO_SOME:
         if (!l->is_finishing)
             break;
-        frame_mark(l, FRAME_CLOSE_STOPPED, NULL);
+        frame_mark(l, l->why, NULL);
         return FRAME_AGAIN;
     }
     if (!l->is_finishing)
@@ -355,13 +355,14 @@ void frame_link_close(struct frame_link *l, enum frame_close why, const char *de
         drive(l);
 }
 
-void frame_link_finish(struct frame_link *l)
+void frame_link_finish(struct frame_link *l, enum frame_close why)
 {
     if (l->step != FRAME_STEP_OPEN) {
-        frame_link_close(l, FRAME_CLOSE_STOPPED, NULL);
+        frame_link_close(l, why, NULL);
         return;
     }
     l->is_finishing = true;
+    l->why = why;
     l->deadline_ms = clock_mono_ms() + l->options.handshake_ms;
     if (!l->is_driving)
         event_active(&l->ready, EV_WRITE, 0);

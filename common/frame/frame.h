@@ -98,8 +98,9 @@ struct frame_link *frame_link_new(const struct frame_options *options, int fd);
 void frame_link_send(struct frame_link *link, const Gslb__Frame *frame);
 /* Ends the link: at once, or when its callback has returned. detail NULL: the reason's words. */
 void frame_link_close(struct frame_link *link, enum frame_close why, const char *detail);
-/* Ends the link when all that was queued is sent, at the latest after its handshake_ms. */
-void frame_link_finish(struct frame_link *link);
+/* Ends the link for this reason when all that was queued is sent, at the latest after its
+ * handshake_ms. */
+void frame_link_finish(struct frame_link *link, enum frame_close why);
 /* From on_frame only: the frame's memory is now the caller's, freed by arena_free(into). */
 void frame_link_keep(struct frame_link *link, struct arena *into);
 void frame_link_set_idle(struct frame_link *link, uint32_t idle_ms);
@@ -107,6 +108,15 @@ void *frame_link_arg(const struct frame_link *link);
 void frame_link_set_arg(struct frame_link *link, void *arg);
 /* The peer's address, "unix" on a Unix socket. */
 const char *frame_link_remote(const struct frame_link *link);
+
+/* The answer to a Request: whole, or words and why not (NULL: neither). */
+void frame_link_reply(struct frame_link *link, Gslb__Reply *reply);
+void frame_link_reply_text(struct frame_link *link, const char *text, const char *error);
+/* protobuf-c's structs take char *, and never write to it; NULL becomes "". */
+static inline char *frame_borrow(const char *s)
+{
+    return s != NULL ? (char *)s : (char *)"";
+}
 
 /* The codec alone. Packs frame with its length in front; the caller frees. Frames above
  * FRAME_MAX_BYTES are not made (NULL). */

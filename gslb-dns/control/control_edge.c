@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* control_edge: what edges say, and what this node makes of it. */
+#include "common/base/version.h"
+#include "common/clock/clock.h"
+#include "common/log/log.h"
+#include "gslb-dns/control/control_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { RATE_MS = 500 }; /* shortest interval that a rate is worked out over */
+
+ptrdiff_t control_find_edge(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->n_edges; i++)
+        if (strcmp(config->edges[i].name, name) == 0)
+            return (ptrdiff_t)i;
+    return CONTROL_NO_EDGE;
+}
+
+void control_clean(char *to, size_t size, const char *from)
+{
+    size_t n = 0;
+
+    for (; *from != '\0' && n + 1 < size; from++)
+        to[n++] = (unsigned char)*from < 0x20 || *from == 0x7f ? '?' : *from;
+    to[n] = '\0';
+}
+
+static void log_edge(const struct control *c, size_t i, const struct health_edge *now)
+{
+    enum health_state was = c->edges[i].logged;
+    const char *name = c->config->edges[i].name;
+
+    if (now->state == HEALTH_DOWN)
+        log_warn("health", "edge is down edge=%s was=%s reason=\"%s\"%s", name,
+                 health_state_name(was), now->reason, now->is_kept ? " kept in the answers" : "");
+    else
+        log_info("health", "edge is %s edge=%s was=%s reason=\"%s\"", health_state_name(now->state),
+                 name, health_state_name(was), now->reason);
+}
+
+static void log_suspicion(struct control *c)
+{
+    bool is_suspect = health_is_self_suspect(c->health);
+
+    if (is_suspect == c->is_suspect_logged)
+        return;
+    c->is_suspect_logged = is_suspect;
+    if (is_suspect)
+        log_warn("health",
+                 "all edges were lost at once: this node may be cut off, it keeps its "
+                 "last good view for=%us",
+                 c->config->health.keep_last_view_ms / 1000);
+    else
+        log_info("health", "the last good view is no longer needed or no longer kept");
+}
+
+void control_settle(struct control *c, bool is_changed)
+{
+    int64_t left = health_next_change_ms(c->health) - clock_mono_ms();
+    struct timeval after;
+
+    for (size_t i = 0; i < c->config->n_edges; i++) {
+        const struct health_edge *now = health_edge(c->health, i);
+
+        if (now->state == c->edges[i].logged)
+            continue;
+        log_edge(c, i, now);
+        c->edges[i].logged = now->state;
+    }
+    log_suspicion(c);
+    if (left > HEALTH_GAP_MS / 2)
+        left = HEALTH_GAP_MS / 2;
+    if (left < 1)
+        left = 1;
+    after = (struct timeval){.tv_usec = left * 1000};
+    event_add(c->timer, &after);
+    if (is_changed)
+        c->hooks.on_health_change(c->hooks.arg);
+}
+
+void control_edge_open(struct control *c, struct control_peer *peer, size_t i)
+{
+    struct control_edge *e = &c->edges[i];
+    struct control_peer *old = e->peer;
+
+    peer->edge = (ptrdiff_t)i;
+    e->peer = peer;
+    e->is_told = e->has_obeyed = false;
+    snprintf(e->remote, sizeof(e->remote), "%s", frame_link_remote(peer->link));
+    if (old != NULL)
+        frame_link_close(old->link, FRAME_CLOSE_REPLACED, NULL);
+    log_info("control", "edge connected edge=%s remote=%s", peer->id.name, e->remote);
+    control_settle(c, health_on_connect(c->health, i, clock_mono_ms()));
+}
+
+void control_edge_close(struct control *c, struct control_peer *peer, const char *detail)
+{
+    size_t i = (size_t)peer->edge;
+    struct control_edge *e = &c->edges[i];
+    bool is_changed;
+
+    if (e->peer != peer)
+        return; /* replaced */
+    e->peer = NULL;
+    e->is_draining_itself = false;
+    log_info("control", "edge disconnected edge=%s reason=\"%s\"", peer->id.name, detail);
+    is_changed = health_on_disconnect(c->health, i, detail, clock_mono_ms());
+    control_settle(c, control_apply_drain(c, i) || is_changed);
+}
+
+static void on_hello(struct control *c, struct control_peer *peer, const Gslb__Hello *hello)
+{
+    struct control_edge *e = &c->edges[peer->edge];
+    Gslb__Welcome welcome = GSLB__WELCOME__INIT;
+    Gslb__Frame frame = GSLB__FRAME__INIT;
+    uint64_t idle_ms = 5 * (uint64_t)hello->report_interval_ms;
+
+    control_clean(e->software, sizeof(e->software), hello->software);
+    if (idle_ms < CONTROL_EDGE_IDLE_MS)
+        idle_ms = CONTROL_EDGE_IDLE_MS;
+    if (idle_ms > CONTROL_OPERATOR_IDLE_MS)
+        idle_ms = CONTROL_OPERATOR_IDLE_MS;
+    frame_link_set_idle(peer->link, (uint32_t)idle_ms);
+    welcome.protocol = FRAME_PROTOCOL;
+    welcome.software = "gslb-dns " GSLB_VERSION;
+    welcome.node = c->own.name;
+    welcome.is_known = true;
+    frame.body_case = GSLB__FRAME__BODY_WELCOME;
+    frame.welcome = &welcome;
+    frame_link_send(peer->link, &frame);
+}
+
+static void send_ack(struct control_peer *peer, uint64_t sequence)
+{
+    Gslb__Ack ack = GSLB__ACK__INIT;
+    Gslb__Frame frame = GSLB__FRAME__INIT;
+
+    ack.sequence = sequence;
+    frame.body_case = GSLB__FRAME__BODY_ACK;
+    frame.ack = &ack;
+    frame_link_send(peer->link, &frame);
+}
+
+/* Rates over the time since the base; an edge that started anew starts a new base. */
+static void work_out_rates(struct control_edge *e, const Gslb__Report *r, int64_t now_ms)
+{
+    uint64_t hits = r->cache ? r->cache->hits_total : 0;
+    uint64_t lookups = r->cache ? r->cache->lookups_total : 0;
+    bool is_restart =
+        r->requests_total < e->base_requests || lookups < e->base_lookups || hits < e->base_hits;
+    int64_t span_ms = now_ms - e->base_ms;
+
+    if (e->base_ms == 0 || is_restart) {
+        e->requests_per_s = 0;
+        e->cache_hit_ratio = -1;
+    } else if (span_ms < RATE_MS) {
+        return;
+    } else {
+        e->requests_per_s = (double)(r->requests_total - e->base_requests) * 1000 / (double)span_ms;
+        e->cache_hit_ratio = lookups == e->base_lookups ? -1
+                                                        : (double)(hits - e->base_hits) /
+                                                              (double)(lookups - e->base_lookups);
+    }
+    e->base_ms = now_ms;
+    e->base_requests = r->requests_total;
+    e->base_hits = hits;
+    e->base_lookups = lookups;
+}
+
+static void on_report(struct control *c, struct control_peer *peer, const Gslb__Report *r)
+{
+    size_t i = (size_t)peer->edge;
+    struct control_edge *e = &c->edges[i];
+    int64_t now_ms = clock_mono_ms();
+    char reason[HEALTH_REASON];
+    bool is_changed;
+
+    work_out_rates(e, r, now_ms);
+    arena_free(&e->report_arena);
+    frame_link_keep(peer->link, &e->report_arena);
+    e->report = r;
+    e->is_draining_itself = r->is_draining;
+    send_ack(peer, r->sequence);
+    control_follow_drain(c, i);
+    control_clean(reason, sizeof(reason), r->reason);
+    is_changed = health_on_report(c->health, i, r->can_serve,
+                                  reason[0] != '\0' ? reason : "says it cannot serve", now_ms);
+    control_settle(c, control_apply_drain(c, i) || is_changed);
+}
+
+static void on_result(struct control_edge *e, const struct control_peer *peer,
+                      const Gslb__Result *result)
+{
+    char words[CONTROL_TEXT];
+
+    if (result->id != e->command_id)
+        return;
+    if (result->error[0] == '\0') {
+        e->has_obeyed = true;
+        return;
+    }
+    control_clean(words, sizeof(words), result->error);
+    log_warn("control", "edge did not obey edge=%s reason=\"%s\"", peer->id.name, words);
+}
+
+void control_edge_frame(struct control *c, struct control_peer *peer, const Gslb__Frame *frame)
+{
+    switch (frame->body_case) {
+    case GSLB__FRAME__BODY_HELLO:
+        on_hello(c, peer, frame->hello);
+        break;
+    case GSLB__FRAME__BODY_REPORT:
+        on_report(c, peer, frame->report);
+        break;
+    case GSLB__FRAME__BODY_RESULT:
+        on_result(&c->edges[peer->edge], peer, frame->result);
+        break;
+    default:
+        frame_link_close(peer->link, FRAME_CLOSE_UNEXPECTED, NULL);
+    }
+}

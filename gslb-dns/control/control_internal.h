@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* control_internal: what the files of this room share. */
+#ifndef GSLB_DNS_CONTROL_INTERNAL_H
+#define GSLB_DNS_CONTROL_INTERNAL_H
+
+#include "common/exporter/exporter.h"
+#include "common/frame/frame.h"
+#include "common/net/acceptor.h"
+#include "gslb-dns/control/control.h"
+
+enum {
+    CONTROL_TEXT = 96, /* what is kept of a peer's words */
+    CONTROL_HANDSHAKE_MS = 5000,
+    CONTROL_OPERATOR_IDLE_MS = 60000,
+    CONTROL_EDGE_IDLE_MS = 10000, /* at least; five report intervals when those are longer */
+    CONTROL_SPARE_LINKS = 256,    /* beside one per edge */
+    CONTROL_NO_EDGE = -1,
+};
+
+/* One accepted link. */
+struct control_peer {
+    struct control_peer *next, *previous; /* newest first */
+    struct control *control;
+    struct frame_link *link;
+    struct tls_identity id;
+    bool is_open;
+    ptrdiff_t edge;  /* index in the configuration, or CONTROL_NO_EDGE */
+    uint64_t ticket; /* of a reload that it waits for; 0: none */
+};
+
+/* A drain that an operator asked for at this node, kept in the state file. */
+struct control_drain {
+    char name[TLS_NAME];
+    char reason[CONTROL_TEXT];
+};
+
+/* What is known of one edge of the configuration. */
+struct control_edge {
+    struct control_peer *peer; /* NULL: not connected */
+    char software[CONTROL_TEXT], remote[ADDR_TEXT];
+    struct arena report_arena;
+    const Gslb__Report *report; /* the newest; NULL: none */
+
+    /* The newest interval, by this node's clock. */
+    int64_t base_ms;
+    uint64_t base_requests, base_hits, base_lookups;
+    double requests_per_s, cache_hit_ratio; /* ratio -1: no lookups */
+
+    /* Drains. An edge that has obeyed and later, still the same process, does not drain any more,
+     * was told so elsewhere: the newest word counts. */
+    bool is_draining_itself; /* says its newest report on this link */
+    bool is_undrain_due;     /* undrained while it was away */
+    bool is_told;            /* of the drain, on this link */
+    bool has_obeyed;         /* its Result to the newest command came */
+    uint64_t command_id;
+    int64_t confirmed_ms; /* when it last reported the drain after obeying; 0: never */
+
+    enum health_state logged; /* newest state in the log */
+};
+
+struct control_listener {
+    struct addr address; /* as configured; length 0: the Unix socket */
+    char *path;
+    struct acceptor *acceptor;
+};
+
+struct control_rare {
+    int64_t next_ms;
+    unsigned suppressed;
+};
+
+struct control {
+    struct event_base *base;
+    struct control_hooks hooks;
+    const struct config *config; /* NULL before the first commit */
+    struct health *health;
+    struct control_edge *edges; /* one per config->edges */
+    struct control_drain *drains;
+    size_t n_drains, cap_drains;
+    bool has_state; /* the state file was read */
+    SSL_CTX *tls;
+    struct tls_identity own;
+    struct control_listener *listeners;
+    size_t n_listeners;
+    struct exporter *exporter;
+    struct addr exporter_at;
+    struct control_peer *peers;
+    size_t n_peers;
+    struct event *timer; /* of health */
+    uint64_t next_ticket, next_command;
+    int64_t started_ms;
+    bool is_suspect_logged;
+    struct control_rare rare[FRAME_CLOSE_N];
+};
+
+/* control_peer.c */
+void control_on_tcp(void *arg, int fd);
+void control_on_unix(void *arg, int fd);
+void control_close_peers(struct control *c);
+
+/* control_edge.c: what edges say and are told. */
+void control_edge_open(struct control *c, struct control_peer *peer, size_t edge);
+void control_edge_frame(struct control *c, struct control_peer *peer, const Gslb__Frame *frame);
+void control_edge_close(struct control *c, struct control_peer *peer, const char *detail);
+/* After something happened to health: log what changed, tell the owner, set the timer. */
+void control_settle(struct control *c, bool is_changed);
+ptrdiff_t control_find_edge(const struct config *config, const char *name);
+
+/* control_drain.c */
+const struct control_drain *control_find_drain(const struct control *c, const char *name);
+/* The operator's word; fills reply with what was done, or error. */
+void control_drain(struct control *c, const char *name, bool is_on, const char *reason,
+                   struct text *done, struct text *error);
+/* Compares an edge's newest report with what was asked of it. */
+void control_follow_drain(struct control *c, size_t edge);
+/* Tells health whether the edge drains, by the operator's word or its own. */
+bool control_apply_drain(struct control *c, size_t edge);
+
+/* control_state.c */
+void control_load_state(struct control *c, const char *path, struct errors *errors,
+                        struct place place);
+void control_save_state(const struct control *c);
+
+/* control_request.c */
+void control_request(struct control *c, struct control_peer *peer, const Gslb__Request *request);
+
+/* A peer's words for logs and state: at most size - 1 bytes, control characters as '?'. */
+void control_clean(char *to, size_t size, const char *from);
+
+#endif
