@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void add(struct errors *e, struct place at, bool is_warning, const char *fmt, va_list args)
+static void PRINTF_LIKE(4, 0)
+    add(struct errors *e, struct place at, bool is_warning, const char *fmt, va_list args)
 {
     struct text message = {0};
 

@@ -56,7 +56,7 @@ struct text {
 void text_add(struct text *t, const void *bytes, size_t n);
 void text_adds(struct text *t, const char *z);
 void text_addf(struct text *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
-void text_vaddf(struct text *t, const char *fmt, va_list args);
+void text_vaddf(struct text *t, const char *fmt, va_list args) PRINTF_LIKE(2, 0);
 void text_free(struct text *t); /* and back to zero */
 
 /* Reads a whole file of at most max bytes; the caller frees *out (terminated by a zero beyond *n).
