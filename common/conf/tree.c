@@ -273,7 +273,7 @@ struct conf *conf_open_text(const char *path, struct str text, struct arena *are
 {
     struct conf *f = base_zalloc(1, sizeof(*f));
 
-    arena_init(&f->nodes, 1 << 20);
+    arena_init(&f->nodes, 0);
     f->out = arena;
     f->path = arena_strndup(arena, path, strlen(path));
     f->folder = folder_of(f, path);
