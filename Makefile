@@ -187,19 +187,21 @@ fuzz:
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 MAN_PAGES = $(wildcard deploy/man/*.[1-9])
 .PHONY: install clean help
 install: all
 	install -d $(addprefix $(DESTDIR),$(PREFIX)/bin $(PREFIX)/sbin $(PREFIX)/share/gslb/certs \
-		$(PREFIX)/share/gslb/geoip $(PREFIX)/share/gslb/examples $(UNITDIR) $(SYSCONFDIR)/gslb)
+		$(PREFIX)/share/gslb/geoip $(PREFIX)/share/gslb/examples $(UNITDIR) $(SYSUSERSDIR) $(SYSCONFDIR)/gslb)
 	install $(BUILD)/bin/gslbctl $(DESTDIR)$(PREFIX)/bin/
 	install $(BUILD)/bin/gslb-dns $(BUILD)/bin/edge-proxy $(DESTDIR)$(PREFIX)/sbin/
 	install deploy/certs/make-certs $(DESTDIR)$(PREFIX)/share/gslb/certs/
 	install -m 644 $(wildcard deploy/geoip/*) $(DESTDIR)$(PREFIX)/share/gslb/geoip/
 	cp -r deploy/examples/. $(DESTDIR)$(PREFIX)/share/gslb/examples/
 	for unit in gslb-dns edge-proxy; do \
-		sed 's|@PREFIX@|$(PREFIX)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' deploy/systemd/$$unit.service \
+		sed 's|@PREFIX@|$(PREFIX)|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g' deploy/systemd/$$unit.service \
 			>$(DESTDIR)$(UNITDIR)/$$unit.service || exit 1; done
+	install -m 644 deploy/systemd/gslb.sysusers $(DESTDIR)$(SYSUSERSDIR)/gslb.conf
 	for page in $(MAN_PAGES); do \
 		install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} $$page || exit 1; done
 
