@@ -124,7 +124,7 @@ static void add_struct(struct text *out, const struct conf_struct *s, const char
             text_addf(&below, "%s.", path);
         text_addf(&below, "%s%s", field->key,
                   field->slot.shape == CONF_SHAPE_MAP    ? ".NAME"
-                  : field->slot.shape == CONF_SHAPE_LIST ? "[]"
+                  : field->slot.shape == CONF_SHAPE_LIST ? ".ITEM"
                                                          : "");
         add_struct(out, field->of, below.p);
         text_free(&below);

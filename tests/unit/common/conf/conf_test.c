@@ -740,7 +740,7 @@ static void the_reference_lists_every_key(void **state)
     assert_non_null(strstr(t.p, ".It Ic count : Ar number | auto\nCount.\n1 to 256 threads; "
                                 "default 4.\n"));
     assert_non_null(strstr(t.p, ".Ss map.NAME\n"));
-    assert_non_null(strstr(t.p, ".Ss list[]\n"));
+    assert_non_null(strstr(t.p, ".Ss list.ITEM\n"));
     assert_non_null(strstr(t.p, ".It Ic numbers : Ar list of numbers\n"));
     for (const char *p = t.p, *end; (end = strchr(p, '\n')) != NULL; p = end + 1)
         assert_true(end - p <= 80 || p[0] == '.');
