@@ -133,7 +133,8 @@ struct field {
 
 struct fields {
     uint32_t count;
-    uint8_t first[FIELD_ID_COUNT];     /* index + 1 of the first line of a known field, 0: none */
+    uint8_t first[FIELD_ID_COUNT]; /* index + 1 of the first line of a known field, 0: none */
+    uint64_t repeated[(FIELD_ID_COUNT + 63) / 64]; /* known fields with more than one line */
     uint64_t blocked[FIELDS_MAX / 64]; /* lines that stay on this hop, by fields_mark_hop_by_hop */
     struct field v[FIELDS_MAX];
 };
@@ -143,6 +144,9 @@ void fields_clear(struct fields *f);
 /* Adds a line whose name is a token and whose value is legal, as the parsers guarantee.
  * false: FIELDS_MAX lines are there already. */
 MUST_USE bool fields_add(struct fields *f, struct str name, struct str value);
+/* For parsers that fill in name and value of v and count by themselves: all the rest, and
+ * fields_mark_hop_by_hop with it. */
+void fields_index(struct fields *f);
 
 /* Index of the first line, or -1. */
 static inline int fields_find(const struct fields *f, enum field_id id)

@@ -44,27 +44,45 @@ __attribute__((constructor)) static void build_names(void)
     }
 }
 
-/* Among token characters only the two cases of a letter become equal by setting bit 5. */
+static inline bool is_same_8(const char *p, const char *lower)
+{
+    uint64_t a, b;
+
+    memcpy(&a, p, 8);
+    memcpy(&b, lower, 8);
+    return (a | 0x2020202020202020) == b;
+}
+
+static inline bool is_same_4(const char *p, const char *lower)
+{
+    uint32_t a, b;
+
+    memcpy(&a, p, 4);
+    memcpy(&b, lower, 4);
+    return (a | 0x20202020) == b;
+}
+
+/* Among token characters only the two cases of a letter become equal by setting bit 5. The last
+ * step overlaps the one before. */
 static inline bool is_name(const char *p, size_t n, const char *lower)
 {
-    const uint64_t fold = 0x2020202020202020;
-    uint64_t a, b;
-    size_t i = 0;
-
-    for (; i + 8 <= n; i += 8) {
-        memcpy(&a, p + i, 8);
-        memcpy(&b, lower + i, 8);
-        if ((a | fold) != b)
-            return false;
+    if (n >= 8) {
+        for (size_t i = 0; i + 8 < n; i += 8) {
+            if (!is_same_8(p + i, lower + i))
+                return false;
+        }
+        return is_same_8(p + n - 8, lower + n - 8);
     }
-    for (; i < n; i++) {
+    if (n >= 4)
+        return is_same_4(p, lower) && is_same_4(p + n - 4, lower + n - 4);
+    for (size_t i = 0; i < n; i++) {
         if ((p[i] | 0x20) != lower[i])
             return false;
     }
     return true;
 }
 
-enum field_id fields_identify(struct str name)
+static inline enum field_id identify(struct str name)
 {
     unsigned id;
 
@@ -76,6 +94,11 @@ enum field_id fields_identify(struct str name)
             return id;
     }
     return FIELD_OTHER;
+}
+
+enum field_id fields_identify(struct str name)
+{
+    return identify(name);
 }
 
 struct str fields_spelling(enum field_id id)
@@ -102,6 +125,7 @@ void fields_clear(struct fields *f)
 {
     f->count = 0;
     memset(f->first, 0, sizeof(f->first));
+    memset(f->repeated, 0, sizeof(f->repeated));
     memset(f->blocked, 0, sizeof(f->blocked));
 }
 
@@ -110,30 +134,55 @@ static void block(struct fields *f, unsigned i)
     f->blocked[i / 64] |= (uint64_t)1 << (i % 64);
 }
 
+static inline void index_line(struct fields *f, unsigned i)
+{
+    struct field *line = &f->v[i];
+    enum field_id id = identify(line->name);
+
+    line->id = (uint16_t)id;
+    line->has_underscore = false;
+    if (id == FIELD_OTHER) {
+        line->has_underscore = memchr(line->name.p, '_', line->name.n) != NULL;
+        return;
+    }
+    if (f->first[id] == 0)
+        f->first[id] = (uint8_t)(i + 1);
+    else
+        f->repeated[id / 64] |= (uint64_t)1 << (id % 64);
+    if (known[id].flags & FIELD_HOP)
+        block(f, i);
+}
+
 bool fields_add(struct fields *f, struct str name, struct str value)
 {
-    enum field_id id = fields_identify(name);
     uint32_t i = f->count;
 
     if (i >= FIELDS_MAX)
         return false;
-    f->v[i] = (struct field){.name = name, .value = value, .id = (uint16_t)id};
-    if (id == FIELD_OTHER) {
-        f->v[i].has_underscore = memchr(name.p, '_', name.n) != NULL;
-    } else {
-        if (f->first[id] == 0)
-            f->first[id] = (uint8_t)(i + 1);
-        if (known[id].flags & FIELD_HOP)
-            block(f, i);
-    }
+    f->v[i].name = name;
+    f->v[i].value = value;
+    index_line(f, i);
     f->count = i + 1;
     return true;
+}
+
+void fields_index(struct fields *f)
+{
+    uint32_t count = f->count;
+
+    fields_clear(f);
+    for (uint32_t i = 0; i < count; i++)
+        index_line(f, i);
+    f->count = count;
+    fields_mark_hop_by_hop(f);
 }
 
 int fields_next(const struct fields *f, int i)
 {
     const struct field *at = &f->v[i];
 
+    if (at->id != FIELD_OTHER && (f->repeated[at->id / 64] >> (at->id % 64) & 1) == 0)
+        return -1;
     for (uint32_t j = (uint32_t)i + 1; j < f->count; j++) {
         if (f->v[j].id != at->id)
             continue;

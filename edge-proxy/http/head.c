@@ -86,7 +86,7 @@ ALWAYS_INLINE enum http_verdict read_value(struct parse *s, struct str *value,
             break;
         if (!s->may_unfold)
             return HTTP_OBS_FOLD;
-        memset((char *)(uintptr_t)stop, ' ', 2);
+        memset((char *)(uintptr_t)stop, ' ', 3); /* http_parse_response has them writable */
     }
     while (start < stop && (*start == ' ' || *start == '\t')) /* after a fold */
         start++;
@@ -96,15 +96,19 @@ ALWAYS_INLINE enum http_verdict read_value(struct parse *s, struct str *value,
     return HTTP_DONE;
 }
 
-static bool store_line(struct parse *s, struct str name, struct str value)
+/* A line to be indexed when all are read. A trailer that is not allowed is left out. */
+ALWAYS_INLINE bool store_line(struct parse *s, struct str name, struct str value)
 {
-    if (s->fields == NULL)
-        return true;
-    if (s->is_trailer && !fields_is_trailer_allowed(fields_identify(name)))
+    struct field *line;
+
+    if (s->is_trailer && (s->fields == NULL || !fields_is_trailer_allowed(fields_identify(name))))
         return true;
     if (s->fields->count >= s->limits->fields)
         return false;
-    return fields_add(s->fields, name, value);
+    line = &s->fields->v[s->fields->count++];
+    line->name = name;
+    line->value = value;
+    return true;
 }
 
 ALWAYS_INLINE enum http_verdict read_line(struct parse *s, enum scan_level level)
@@ -450,7 +454,10 @@ ALWAYS_INLINE enum http_verdict read_request(struct parse *s, struct http_head *
     if (unlikely(head->form == HTTP_ASTERISK_FORM && head->method != HTTP_METHOD_OPTIONS))
         return HTTP_BAD_TARGET_FORM;
     v = read_lines(s, level);
-    return likely(v == HTTP_DONE) ? check_host(head) : v;
+    if (unlikely(v != HTTP_DONE))
+        return v;
+    fields_index(&head->fields);
+    return check_host(head);
 }
 
 ALWAYS_INLINE enum http_verdict read_response(struct parse *s, struct http_head *head,
@@ -458,7 +465,11 @@ ALWAYS_INLINE enum http_verdict read_response(struct parse *s, struct http_head 
 {
     enum http_verdict v = read_status_line(s, head, level);
 
-    return v == HTTP_DONE ? read_lines(s, level) : v;
+    if (v == HTTP_DONE)
+        v = read_lines(s, level);
+    if (v == HTTP_DONE)
+        fields_index(&head->fields);
+    return v;
 }
 
 /* Is it certain that parsing would come no further than the last time? */
@@ -476,6 +487,16 @@ ALWAYS_INLINE bool is_too_early(struct http_head *head, const struct parse *s, b
     return is_early;
 }
 
+/* What the parser does not fill in for every message; the index is made at the end. */
+ALWAYS_INLINE void clear_rare(struct http_head *head)
+{
+    head->form = HTTP_ORIGIN_FORM;
+    head->scheme = head->authority = head->host = (struct str){NULL, 0};
+    head->port = 0;
+    head->fields.count = 0;
+    head->scanned_bytes = head->scanned_line = 0;
+}
+
 ALWAYS_INLINE enum http_verdict parse_head(struct http_head *head, struct str in,
                                            const struct http_limits *limits, bool is_request,
                                            enum scan_level level)
@@ -490,7 +511,7 @@ ALWAYS_INLINE enum http_verdict parse_head(struct http_head *head, struct str in
 
     if (is_too_early(head, &s, is_cut, level))
         return HTTP_MORE;
-    http_head_clear(head);
+    clear_rare(head);
     if (is_request)
         v = skip_leading_lines(&s);
     if (likely(v == HTTP_DONE)) {
@@ -501,11 +522,12 @@ ALWAYS_INLINE enum http_verdict parse_head(struct http_head *head, struct str in
         if (v == HTTP_MORE) { /* at least the first byte of the start line is legal */
             head->scanned_line = (uint32_t)(s.line - in.p);
             head->scanned_bytes = head->scanned_line > 0 ? head->scanned_line : 1;
-        } else if (v == HTTP_DONE) {
-            fields_mark_hop_by_hop(&head->fields);
         }
     }
     head->head_bytes = (uint32_t)(s.p - in.p);
+    if (likely(v == HTTP_DONE))
+        return v;
+    fields_clear(&head->fields); /* nobody shall see lines without an index */
     return v == HTTP_MORE && is_cut ? HTTP_HEAD_TOO_LARGE : v;
 }
 
@@ -603,7 +625,9 @@ enum http_verdict http_read_trailers(struct str in, struct http_scan *at, struct
         fields_clear(out);
     v = parser->trailers(&s, at);
     *used = v == HTTP_DONE ? (size_t)(s.p - in.p) : 0;
-    if (v == HTTP_DONE && out != NULL)
-        fields_mark_hop_by_hop(out);
+    if (out != NULL && v == HTTP_DONE)
+        fields_index(out);
+    else if (out != NULL)
+        fields_clear(out);
     return v == HTTP_MORE && is_cut ? HTTP_TRAILER_TOO_LARGE : v;
 }

@@ -32,6 +32,8 @@ static const struct {
 
 enum http_method http_method_of(struct str text)
 {
+    if (text.n == 3 && memcmp(text.p, "GET", 3) == 0)
+        return HTTP_METHOD_GET;
     for (unsigned m = 1; m < HTTP_METHOD_COUNT; m++) {
         if (str_eq(text, methods[m].name))
             return (enum http_method)m;

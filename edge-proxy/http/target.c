@@ -18,13 +18,14 @@ static bool is_ipv6_text(struct str s)
     return inet_pton(AF_INET6, text, &address) == 1;
 }
 
-static bool is_host_name(struct str s)
+/* Length of the reg-name or IPv4 address in front. */
+static size_t host_name_length(struct str s)
 {
-    for (size_t i = 0; i < s.n; i++) {
-        if ((fields_char_class[(uint8_t)s.p[i]] & FIELDS_HOSTCHAR) == 0)
-            return false;
-    }
-    return s.n > 0 && s.n <= HOST_MAX;
+    size_t n = 0;
+
+    while (n < s.n && (fields_char_class[(uint8_t)s.p[n]] & FIELDS_HOSTCHAR))
+        n++;
+    return n;
 }
 
 /* ":" *DIGIT; an empty port is the default one (RFC 3986 section 3.2.3). */
@@ -56,10 +57,8 @@ bool http_split_authority(struct str authority, struct str *host, uint16_t *port
         if (!is_ipv6_text((struct str){authority.p + 1, (size_t)(end - authority.p) - 2}))
             return false;
     } else {
-        end = memchr(authority.p, ':', authority.n);
-        if (end == NULL)
-            end = authority.p + authority.n;
-        if (!is_host_name((struct str){authority.p, (size_t)(end - authority.p)}))
+        end = authority.p + host_name_length(authority);
+        if (end == authority.p || end - authority.p > HOST_MAX)
             return false;
     }
     *host = (struct str){authority.p, (size_t)(end - authority.p)};
