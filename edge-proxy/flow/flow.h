@@ -131,4 +131,26 @@ static inline void body_set_eof(struct body *body)
     body->is_eof = true;
 }
 
+/* ---- Chunked coding, outwards ---- */
+
+enum { CHUNKER_SLICES = 2 }; /* around the data: chunk head, CRLF */
+
+/* The chunk under way. Zero-initialise. */
+struct chunker {
+    uint8_t head_bytes, head_sent, tail_left;
+    uint64_t left_bytes; /* of its data */
+    char head[HTTP_CHUNK_HEAD_MAX];
+};
+/* Only the CRLF of the chunk is still to be sent: it needs no data. */
+static inline bool chunker_needs_no_data(const struct chunker *c)
+{
+    return c->left_bytes == 0 && c->tail_left > 0;
+}
+/* iov[1] to iov[n] hold data (at least what is left of the chunk under way, if there is one);
+ * iov[0] and iov[n + 1] are for the framing. Data beyond the chunk is cut off. Returns the number
+ * of slices from iov[0] on. */
+int chunker_wrap(struct chunker *c, struct iovec *iov, int n);
+/* n bytes of those slices were sent; returns how many bytes of data are among them. */
+size_t chunker_sent(struct chunker *c, size_t n);
+
 #endif

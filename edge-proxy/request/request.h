@@ -36,22 +36,27 @@ struct generation {
 
 /* ---- The access log ---- */
 
+/* Lines gather per worker and are written by a thread of its own: a full disk or a stuck reader
+ * costs lines, which are counted, and never a worker's time. */
 struct access_log;
-/* path "-": standard output. NULL: errors say why. */
-struct access_log *access_log_open(const char *path, struct errors *errors, struct place place);
-/* Any thread: opens its file again (after it was moved away) before the next line. */
+struct access_log *access_log_new(void);
+/* Opens path ("-": standard output) for access_log_use; -1: errors say why. */
+int access_log_open(const char *path, struct errors *errors, struct place place);
+/* Main thread: from now on lines go there. Takes over fd; path NULL: nowhere. */
+void access_log_use(struct access_log *l, const char *path, int fd);
+/* Main thread: opens its file anew, after it was moved away. */
 void access_log_reopen(struct access_log *l);
-/* Writes what is queued, waiting at most wait_ms for a blocked file. */
-void access_log_close(struct access_log *l, int64_t wait_ms);
+/* Writes what is queued, waiting at most wait_ms for a stuck file. */
+void access_log_free(struct access_log *l, unsigned wait_ms);
 
 /* ---- Workers ---- */
 
 /* What all workers share. */
 struct request_shared {
     struct cache *cache;
-    _Atomic(struct access_log *) log; /* NULL: off */
-    _Atomic bool is_draining;         /* clients are asked to go: Connection: close */
-    _Atomic uint32_t connections;     /* of clients, for the limit and the report */
+    struct access_log *log;
+    _Atomic bool is_draining;     /* clients are asked to go: Connection: close */
+    _Atomic uint32_t connections; /* of clients, for the limit and the report */
     /* Any thread: a worker let go of g. */
     void (*on_generation_unused)(void *arg, struct generation *g);
     void *arg;

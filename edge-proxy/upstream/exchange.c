@@ -36,10 +36,7 @@ struct upstream_exchange {
     enum exchange_step step;
     enum upstream_failure failure;
     bool is_reused, has_sent, has_answered, is_request_sent, has_head, is_tunnel;
-    uint32_t rest_start, rest_end; /* of the request head, at out's start */
-    uint32_t chunk_head_bytes, chunk_head_sent, chunk_tail_left; /* of the chunk under way */
-    size_t chunk_left;
-    char chunk_head[HTTP_CHUNK_HEAD_MAX + 2];
+    struct chunker chunker;
     struct buffer *in;  /* the response */
     struct buffer *out; /* what is left of the request head, NULL: nothing */
     struct body body;
@@ -130,53 +127,25 @@ static enum wire_verdict flush_head(struct upstream_exchange *x)
 }
 
 /* The slices of the next piece of the body: as it is, or as a chunk. Returns their number. */
-static int body_slices(struct upstream_exchange *x, struct str data, struct iovec iov[3])
+static int body_slices(struct upstream_exchange *x, struct str data,
+                       struct iovec iov[1 + CHUNKER_SLICES])
 {
-    struct writer w;
+    struct iovec slice = {(void *)data.p, data.n};
 
-    if (!x->r.is_body_chunked) {
-        iov[0] = (struct iovec){(void *)data.p, data.n};
-        return 1;
-    }
-    if (x->chunk_left == 0 && x->chunk_tail_left == 0) {
-        w = writer_of(x->chunk_head, sizeof(x->chunk_head));
-        http_write_chunk_head(&w, data.n);
-        x->chunk_head_bytes = (uint32_t)((char *)w.p - x->chunk_head);
-        x->chunk_head_sent = 0;
-        x->chunk_left = data.n;
-        x->chunk_tail_left = 2;
-    }
-    if (data.n > x->chunk_left)
-        data.n = x->chunk_left;
-    iov[0] = (struct iovec){x->chunk_head + x->chunk_head_sent,
-                            x->chunk_head_bytes - x->chunk_head_sent};
-    iov[1] = (struct iovec){(void *)data.p, data.n};
-    iov[2] = (struct iovec){HTTP_CHUNK_END + 2 - x->chunk_tail_left, x->chunk_tail_left};
-    return 3;
+    iov[x->r.is_body_chunked] = slice;
+    return x->r.is_body_chunked ? chunker_wrap(&x->chunker, iov, 1) : 1;
 }
 
 /* n bytes of those slices were sent. */
 static void body_sent(struct upstream_exchange *x, size_t n)
 {
-    size_t take;
-
-    if (!x->r.is_body_chunked) {
+    if (x->r.is_body_chunked)
+        n = chunker_sent(&x->chunker, n);
+    if (n > 0)
         x->r.ops->body_consume(x->r.arg, n);
-        return;
-    }
-    take = x->chunk_head_bytes - x->chunk_head_sent;
-    take = n < take ? n : take;
-    x->chunk_head_sent += (uint32_t)take;
-    n -= take;
-    take = n < x->chunk_left ? n : x->chunk_left;
-    x->chunk_left -= take;
-    n -= take;
-    if (take > 0)
-        x->r.ops->body_consume(x->r.arg, take);
-    x->chunk_tail_left -= (uint32_t)n;
 }
 
-/* The CRLF of a chunk, or the last chunk, through the head's buffer: a few bytes, seldom. */
+/* The last chunk, through the head's buffer: a few bytes, seldom. */
 static void queue_bytes(struct upstream_exchange *x, const char *bytes, size_t n)
 {
     if (x->out == NULL)
@@ -202,7 +171,7 @@ static enum wire_verdict end_body(struct upstream_exchange *x)
 
 static enum wire_verdict send_body(struct upstream_exchange *x)
 {
-    struct iovec iov[3];
+    struct iovec iov[1 + CHUNKER_SLICES];
     struct str data = {NULL, 0};
     enum wire_verdict v;
     size_t n;
@@ -210,10 +179,9 @@ static enum wire_verdict send_body(struct upstream_exchange *x)
     for (;;) {
         enum body_verdict b = BODY_DATA;
 
-        if (x->chunk_left > 0 || x->chunk_tail_left == 0)
+        data.n = 0;
+        if (!chunker_needs_no_data(&x->chunker))
             b = x->r.ops->body_peek(x->r.arg, &data);
-        else
-            data.n = 0; /* only the CRLF is left */
         if (b == BODY_WAIT) {
             if (!x->is_tunnel) /* the client's turn, by its own clock */
                 wheel_clear(&x->u->w->wheel, &x->c->timer);

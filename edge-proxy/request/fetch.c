@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Exchanges with origins, and what comes of them for the cache. */
+#include "edge-proxy/request/request_internal.h"
+
+#include <string.h>
+
+/* ---- What upstream asks ---- */
+
+static enum body_verdict peek_client_body(void *arg, struct str *data)
+{
+    struct request *r = arg;
+
+    return r->stream != NULL ? r->ops->body_peek(r->stream, data) : BODY_FAILED;
+}
+
+static void consume_client_body(void *arg, size_t n)
+{
+    struct request *r = arg;
+
+    r->has_taken_body = true;
+    r->ops->body_consume(r->stream, n);
+}
+
+/* 100 answers our own Expect, which we never send; the others are for the client (RFC 9110 section
+ * 15.2). */
+static void on_interim(void *arg, const struct http_head *head)
+{
+    struct request *r = arg;
+    char *scratch = request_flow(r)->scratch;
+    struct writer w = writer_of(scratch, WORKER_SCRATCH_BYTES / 2);
+
+    if (head->status == 100 || r->stream == NULL)
+        return;
+    http_write_forwardable(&w, &head->fields, NULL);
+    if (!w.is_full)
+        r->ops->send_interim(r->stream, head->status,
+                             (struct str){scratch, (size_t)((char *)w.p - scratch)});
+}
+
+static void on_progress(void *arg)
+{
+    request_go_on(arg);
+}
+
+/* ---- Start, retry, give up ---- */
+
+void fetch_start(struct request *r)
+{
+    static const struct upstream_ops ops = {
+        .write_head = forward_write_head,
+        .body_peek = peek_client_body,
+        .body_consume = consume_client_body,
+        .on_interim = on_interim,
+        .on_progress = on_progress,
+    };
+
+    r->sent_s = clock_wall_s();
+    r->attempts++;
+    r->x = upstream_start(r->rw->upstream,
+                          &(struct upstream_request){
+                              .ops = &ops,
+                              .arg = r,
+                              .pools = r->use->g->pools,
+                              .pool = r->route.route->pool,
+                              .method = r->lead != NULL ? HTTP_METHOD_GET : r->head.method,
+                              .has_body = r->framing.body != HTTP_BODY_NONE,
+                              .is_body_chunked = r->framing.body == HTTP_BODY_CHUNKED,
+                              .host = r->head.host,
+                              .tried = r->tried,
+                              .is_fresh_wanted = r->is_fresh_wanted,
+                              .is_upgrade = r->is_upgrade,
+                          });
+}
+
+/* May it be sent again (RFC 9112 section 9.3.1, RFC 9110 section 9.2.2)? What was never sent may
+ * always; what was, only if sending it twice does no harm. */
+static bool is_retry_safe(const struct request *r)
+{
+    if (r->has_taken_body || r->attempts >= REQUEST_ATTEMPTS_MAX)
+        return false;
+    if (!upstream_has_sent(r->x))
+        return true;
+    return http_method_is_idempotent(r->head.method) && !upstream_has_answered(r->x);
+}
+
+static void end_exchange(struct request *r)
+{
+    if (upstream_origin_name(r->x) != NULL)
+        r->origin_name = upstream_origin_name(r->x);
+    upstream_end(r->x);
+    r->x = NULL;
+}
+
+/* RFC 5861 section 4. */
+static bool can_serve_stale(const struct request *r)
+{
+    return r->object != NULL && cache_object_is_usable_on_error(r->object, clock_wall_s());
+}
+
+static void serve_stale(struct request *r)
+{
+    if (r->lead != NULL)
+        cache_lead_fail(r->lead, 0);
+    r->lead = NULL;
+    r->cache_counter = COUNT_CACHE_STALE;
+    r->step = REQUEST_DELIVER;
+    deliver_object(r);
+}
+
+static void give_up(struct request *r)
+{
+    unsigned status = upstream_failure_status(r->failure);
+
+    if (can_serve_stale(r)) {
+        serve_stale(r);
+        return;
+    }
+    if (r->lead != NULL)
+        cache_lead_fail(r->lead, status);
+    r->lead = NULL;
+    r->cache_status.detail = str_of(upstream_failure_label(r->failure));
+    request_answer(r, status);
+    /* An unread body would be taken for the next request. */
+    r->response.is_close_wanted = r->framing.body != HTTP_BODY_NONE;
+}
+
+void fetch_retry(struct request *r)
+{
+    enum upstream_failure why = upstream_failure(r->x);
+    bool can_retry = is_retry_safe(r), was_reused = upstream_was_reused(r->x);
+    uint64_t bit = upstream_origin_bit(r->x);
+
+    /* That nobody else was left says less than what the first one failed by. */
+    if (r->failure == UPSTREAM_FINE || why != UPSTREAM_FAILED_NONE_UP)
+        r->failure = why;
+    end_exchange(r);
+    if (!can_retry || why == UPSTREAM_FAILED_NONE_UP) {
+        give_up(r);
+        return;
+    }
+    /* A kept connection that the origin had closed is no fault of the origin's. */
+    if (was_reused && why == UPSTREAM_FAILED_RESET && !r->is_fresh_wanted)
+        r->is_fresh_wanted = true;
+    else
+        r->tried |= bit;
+    worker_count(request_flow(r), COUNT_UPSTREAM_RETRIES);
+    fetch_start(r);
+}
+
+void fetch_drop(struct request *r)
+{
+    if (r->waiter != NULL)
+        cache_waiter_cancel(r->waiter);
+    r->waiter = NULL;
+    if (r->lead != NULL)
+        cache_lead_fail(r->lead, 0);
+    r->lead = NULL;
+    if (r->fill != NULL) {
+        cache_fill_end(r->fill, false);
+        cache_object_release(r->fill);
+    }
+    r->fill = NULL;
+    if (r->x != NULL)
+        end_exchange(r);
+}
+
+/* ---- The response's head ---- */
+
+static void replace_object(struct request *r, struct cache_object *o)
+{
+    if (r->object != NULL)
+        cache_object_release(r->object);
+    r->object = o;
+}
+
+/* RFC 9111 section 4.3.4 */
+static void take_not_modified(struct request *r, const struct freshness_exchange *x)
+{
+    struct cache_object *fresh = cache_lead_refresh(r->lead, x);
+
+    r->lead = NULL;
+    replace_object(r, fresh);
+    end_exchange(r);
+    r->cache_counter = COUNT_CACHE_REVALIDATED;
+    r->cache_status.is_stored = true;
+    r->step = REQUEST_DELIVER;
+    deliver_object(r);
+}
+
+static void take_response(struct request *r, const struct freshness_exchange *x)
+{
+    const struct http_framing *framing = upstream_framing(r->x);
+    struct cache_response response = {
+        .exchange = x,
+        .body_bytes = framing->body == HTTP_BODY_NONE     ? 0
+                      : framing->body == HTTP_BODY_LENGTH ? framing->length
+                                                          : UINT64_MAX,
+    };
+    struct cache_object *fill = cache_lead_store(r->lead, &response);
+
+    r->lead = NULL;
+    if (fill == NULL) {
+        if (response.verdict != FRESHNESS_STORE)
+            r->cache_status.detail = str_of(freshness_verdict_text(response.verdict));
+        deliver_origin(r);
+        return;
+    }
+    r->fill = fill;
+    replace_object(r, cache_object_hold(fill));
+    r->cache_status.is_stored = true;
+    r->step = REQUEST_FILL;
+    deliver_object(r);
+}
+
+/* RFC 9111 section 4.4 */
+static void invalidate(struct request *r)
+{
+    char *scratch = request_flow(r)->scratch;
+    struct writer key = writer_of(scratch, WORKER_SCRATCH_BYTES);
+
+    http_write_key(&key, &r->head, r->client.is_tls);
+    cache_invalidate(r->rw->shared->cache,
+                     (struct str){scratch, (size_t)((char *)key.p - scratch)});
+}
+
+void fetch_judge(struct request *r)
+{
+    const struct http_head *head = upstream_head(r->x);
+    struct freshness_exchange x = {
+        .method = HTTP_METHOD_GET,
+        .request = &r->head.fields,
+        .status = head->status,
+        .response = &head->fields,
+        .request_s = r->sent_s,
+        .response_s = clock_wall_s(),
+        .default_ttl_s = r->route.route->default_ttl_s,
+    };
+
+    r->now_s = x.response_s;
+    r->origin_name = upstream_origin_name(r->x);
+    r->cache_status.forward_status = head->status;
+    if (r->lead != NULL && head->status == 304 && r->object != NULL) {
+        take_not_modified(r, &x);
+    } else if (head->status >= 500 && can_serve_stale(r)) {
+        end_exchange(r);
+        serve_stale(r);
+    } else if (r->lead != NULL) {
+        take_response(r, &x);
+    } else {
+        if (!http_method_is_safe(r->head.method) && head->status >= 200 && head->status < 400)
+            invalidate(r);
+        deliver_origin(r);
+    }
+}
+
+/* ---- The body, into the cache ---- */
+
+static void on_resume(void *arg, enum cache_wake why, unsigned fail_status)
+{
+    struct request *r = arg;
+
+    r->is_fill_stopped = false;
+    request_go_on(r);
+}
+
+static void end_fill(struct request *r, bool is_whole)
+{
+    cache_fill_end(r->fill, is_whole);
+    cache_object_release(r->fill);
+    r->fill = NULL;
+    end_exchange(r);
+    r->step = REQUEST_DELIVER;
+}
+
+void fetch_fill(struct request *r)
+{
+    struct cache_waker resume = {request_flow(r)->loop, on_resume, r};
+    struct str data;
+
+    while (!r->is_fill_stopped) {
+        switch (upstream_body_peek(r->x, &data)) {
+        case BODY_WAIT:
+            return;
+        case BODY_END:
+            end_fill(r, true);
+            return;
+        case BODY_FAILED:
+            end_fill(r, false);
+            return;
+        case BODY_DATA:
+            break;
+        }
+        if (r->stream == NULL && !cache_fill_is_wanted(r->fill)) {
+            end_fill(r, false);
+            return;
+        }
+        r->is_fill_stopped = !cache_fill_append(r->fill, data.p, data.n, &resume);
+        upstream_body_consume(r->x, data.n);
+    }
+}

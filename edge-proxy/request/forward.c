@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The head of the request as the origin gets it. */
+#include "edge-proxy/request/request_internal.h"
+
+/* What we write ourselves, or what must not get through: inputs that origins act on but that no
+ * cache key holds. */
+static const enum field_id REPLACED[] = {
+    FIELD_HOST,
+    FIELD_CONTENT_LENGTH,
+    FIELD_EXPECT,
+    FIELD_VIA,
+    FIELD_CDN_LOOP,
+    FIELD_MAX_FORWARDS,
+    FIELD_X_FORWARDED_FOR,
+    FIELD_X_FORWARDED_PROTO,
+    FIELD_X_FORWARDED_HOST,
+    FIELD_X_FORWARDED_PORT,
+    FIELD_FORWARDED,
+    FIELD_X_REAL_IP,
+    FIELD_X_REQUEST_ID,
+    FIELD_EARLY_DATA,
+    FIELD_X_ORIGINAL_URL,
+    FIELD_X_REWRITE_URL,
+    FIELD_X_HTTP_METHOD_OVERRIDE,
+};
+/* A fetch for the cache asks for the whole representation, by the cache's own validators. */
+static const enum field_id OWN_IN_FETCH[] = {
+    FIELD_IF_MATCH, FIELD_IF_NONE_MATCH, FIELD_IF_MODIFIED_SINCE, FIELD_IF_UNMODIFIED_SINCE,
+    FIELD_IF_RANGE, FIELD_RANGE,
+};
+
+static bool is_peer_trusted(const struct request *r)
+{
+    const struct config *c = request_config(r);
+
+    for (size_t i = 0; i < c->n_trusted; i++)
+        if (prefix_has(&c->trusted[i], &r->client.ip))
+            return true;
+    return false;
+}
+
+/* Aliases of dash names in CGI-like origins: dropped. */
+static void block_underscores(struct fields *f)
+{
+    for (uint32_t i = 0; i < f->count; i++)
+        if (f->v[i].has_underscore)
+            f->blocked[i / 64] |= (uint64_t)1 << (i % 64);
+}
+
+static void start_field(struct writer *w, struct str name_and_colon)
+{
+    fields_write_str(w, name_and_colon);
+}
+
+static void end_field(struct writer *w)
+{
+    fields_write_str(w, STR("\r\n"));
+}
+
+static void write_x_forwarded(struct request *r, struct writer *w, const struct fields *kept,
+                              struct str client)
+{
+    struct str proto = r->client.is_tls ? STR("https") : STR("http"), host = r->head.authority;
+
+    start_field(w, STR("X-Forwarded-For: "));
+    fields_write_x_forwarded_for(w, kept, client);
+    end_field(w);
+    if (kept != NULL && fields_has(kept, FIELD_X_FORWARDED_PROTO))
+        proto = fields_value(kept, FIELD_X_FORWARDED_PROTO);
+    http_write_field(w, STR("X-Forwarded-Proto"), proto);
+    if (kept != NULL && fields_has(kept, FIELD_X_FORWARDED_HOST))
+        host = fields_value(kept, FIELD_X_FORWARDED_HOST);
+    if (host.n > 0)
+        http_write_field(w, STR("X-Forwarded-Host"), host);
+}
+
+static void write_forwarded(struct request *r, struct writer *w)
+{
+    const struct config *c = request_config(r);
+    const struct fields *kept = is_peer_trusted(r) ? &r->head.fields : NULL;
+    char text[ADDR_TEXT];
+    struct forwarded by = {
+        .client = str_of(ip_format(&r->client.ip, text)),
+        .host = r->head.authority,
+        .proto = r->client.is_tls ? STR("https") : STR("http"),
+    };
+
+    if (c->forwarded != CONFIG_FORWARDED_RFC7239)
+        write_x_forwarded(r, w, kept, by.client);
+    if (c->forwarded != CONFIG_FORWARDED_X) {
+        start_field(w, STR("Forwarded: "));
+        fields_write_forwarded(w, kept, &by);
+        end_field(w);
+    }
+}
+
+static void write_path(struct request *r, struct writer *w)
+{
+    const struct config *c = request_config(r);
+    const struct fields *f = &r->head.fields;
+    uint64_t hops;
+
+    start_field(w, STR("Via: "));
+    fields_write_via(w, f, r->head.minor, str_of(c->name));
+    end_field(w);
+    start_field(w, STR("CDN-Loop: "));
+    fields_write_cdn_loop(w, f, str_of(c->name));
+    end_field(w);
+    if (r->head.method == HTTP_METHOD_OPTIONS &&
+        fields_parse_digits(fields_value(f, FIELD_MAX_FORWARDS), &hops) && hops > 0)
+        http_write_known_u64(w, FIELD_MAX_FORWARDS, hops - 1);
+}
+
+static void write_request_id(struct request *r, struct writer *w)
+{
+    char id[REQUEST_ID_BYTES + 1];
+
+    if (fields_has(&r->head.fields, FIELD_X_REQUEST_ID) && is_peer_trusted(r)) {
+        http_write_known(w, FIELD_X_REQUEST_ID, fields_value(&r->head.fields, FIELD_X_REQUEST_ID));
+        return;
+    }
+    request_format_id(r, id);
+    http_write_known(w, FIELD_X_REQUEST_ID, (struct str){id, REQUEST_ID_BYTES});
+}
+
+static void write_framing(struct request *r, struct writer *w)
+{
+    if (r->framing.body == HTTP_BODY_CHUNKED)
+        fields_write_str(w, STR("Transfer-Encoding: chunked\r\n"));
+    else if (r->framing.has_length && r->lead == NULL)
+        http_write_known_u64(w, FIELD_CONTENT_LENGTH, r->framing.length);
+    if (r->is_upgrade)
+        fields_write_str(w, STR("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
+}
+
+/* RFC 9111 section 4.3.1 */
+static void write_validators(struct request *r, struct writer *w)
+{
+    struct cache_info info;
+
+    cache_object_info(r->object, r->sent_s, &info);
+    if (info.validators.etag.n > 0)
+        http_write_known(w, FIELD_IF_NONE_MATCH, info.validators.etag);
+    if (info.last_modified.n > 0)
+        http_write_known(w, FIELD_IF_MODIFIED_SINCE, info.last_modified);
+}
+
+void forward_write_head(void *arg, struct writer *w)
+{
+    struct request *r = arg;
+    const char *host = request_config(r)->pools[r->route.route->pool].host_header;
+    struct field_id_set skip = {{0}};
+
+    for (size_t i = 0; i < COUNT_OF(REPLACED); i++)
+        field_id_set_add(&skip, REPLACED[i]);
+    for (size_t i = 0; r->lead != NULL && i < COUNT_OF(OWN_IN_FETCH); i++)
+        field_id_set_add(&skip, OWN_IN_FETCH[i]);
+    block_underscores(&r->head.fields);
+    http_write_request_line(w, r->lead != NULL ? STR("GET") : r->head.method_text, r->head.path,
+                            r->head.query);
+    if (host != NULL || r->head.authority.n > 0)
+        http_write_known(w, FIELD_HOST, host != NULL ? str_of(host) : r->head.authority);
+    else
+        fields_write_str(w, STR("Host: \r\n")); /* RFC 9112 section 3.2 */
+    http_write_forwardable(w, &r->head.fields, &skip);
+    write_framing(r, w);
+    write_path(r, w);
+    write_forwarded(r, w);
+    write_request_id(r, w);
+    if (r->lead != NULL && r->object != NULL)
+        write_validators(r, w);
+    http_write_end(w);
+}
