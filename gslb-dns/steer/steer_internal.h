@@ -15,7 +15,7 @@ struct steer_map {
     struct steer_region *regions;
     struct steer_point *points; /* of regions */
     uint16_t *default_order;    /* place to region */
-    uint64_t *keys;             /* room for 2 n, for a policy that sorts */
+    uint64_t *keys;             /* room for 2 n, for a policy to sort in */
     uint16_t *ranked;           /* room for n, the list under construction */
 
     /* Lists lie one after the other in order of class, n elements each; one byte per element as

@@ -260,7 +260,7 @@ static void check_client(struct steer_map *map, const struct steer_region *r, si
 
 static void test_brute_force(void **state)
 {
-    static const size_t sizes[] = {1, 2, 6, 24, 25, 63, 64, 65, 254, 256, 257, 1000};
+    static const size_t sizes[] = {1, 2, 6, 24, 25, 63, 64, 65, 254, 256, 257, 1000, 3000};
 
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         size_t n = sizes[i];
