@@ -338,6 +338,7 @@ static void add_services(struct draft *d)
     for (size_t i = 0; i < d->n_services; i++) {
         const struct zone_service *s = &d->services[i];
         struct draft_name *n;
+        uint32_t at;
 
         if (!wire_name_is_below(&s->name, &d->apex)) {
             errors_add(d->errors, s->place, "service %s is not in the zone %s",
@@ -345,7 +346,8 @@ static void add_services(struct draft *d)
                        wire_name_format(d->apex.bytes, apex));
             continue;
         }
-        n = &d->names[draft_add_name(d, &s->name)];
+        at = draft_add_name(d, &s->name); /* which may move the names */
+        n = &d->names[at];
         if (n->service != ZONE_NO_SERVICE)
             errors_add(d->errors, s->place, "service %s is given twice", show(n, name));
         n->service = s->service;
