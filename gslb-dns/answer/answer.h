@@ -49,7 +49,7 @@
     X(STEERED_ECS, "gslb_dns_steered_total{by=\"ecs\"}", "Steered answers, by what.")              \
     X(STEERED_SOURCE, "gslb_dns_steered_total{by=\"source\"}", "Steered answers, by what.")        \
     X(STEERED_DEFAULT, "gslb_dns_steered_total{by=\"default\"}",                                   \
-      "Steered answers, by what.") /* no location, or not told */                                  \
+      "Steered answers, by what.") /* see ANSWER_BY_DEFAULT */                                     \
     X(ALL_DOWN, "gslb_dns_all_down_total", "Steered answers while every edge was down.")           \
     X(UDP_DROP_PORT, "gslb_dns_udp_dropped_total{reason=\"port_0\"}", "UDP packets not answered.") \
     X(UDP_DROP_LONG, "gslb_dns_udp_dropped_total{reason=\"too_long\"}",                            \
@@ -113,7 +113,8 @@ void answer_batch(struct answer_context *c, struct answer_query *queries, size_t
 /* Why a client gets what it gets: the path that answer_batch takes, without the bytes. */
 enum answer_reason {
     ANSWER_BY_LOCATION, /* the client's location class has an order of its own */
-    ANSWER_BY_DEFAULT,  /* no location, or the policy does not ask: the default order */
+    ANSWER_BY_DEFAULT,  /* no location, or the policy does not ask: the default order. Also
+                            where a location's own order is the same: they are one class */
     ANSWER_BY_FALLBACK, /* every edge is down: the configured fallback */
     ANSWER_BY_NOTHING,  /* every edge is down, and that is refused or empty; or none usable */
 };
