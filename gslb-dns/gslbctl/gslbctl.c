@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "gslb-dns/gslbctl/gslbctl.h"
+
+#include "common/base/version.h"
+
+#include <getopt.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define DEFAULT_SOCKET "/run/gslb-dns/control.sock"
+
+enum { ANSWER_MS = 10000, RELOAD_MS = 600000 };
+enum { OPTION_JSON = 1, OPTION_WATCH = 2, OPTION_REASON = 4 };
+
+struct call {
+    struct target target;
+    struct view view;
+    const char *reason;
+    unsigned options; /* OPTION_…, those given */
+    bool wants_help;
+    char **args; /* after the command */
+    int n_args;
+    struct asker *asker;
+};
+
+struct command {
+    const char *name, *args;
+    int n_args;
+    unsigned options;
+    enum gslbctl_exit (*run)(struct call *call);
+    const char *summary, *help;
+};
+
+/* Prints the error and gives the exit code; takes over error. */
+static enum gslbctl_exit unreachable(struct text *error)
+{
+    fprintf(stderr, "gslbctl: %s\n", error->p);
+    text_free(error);
+    return GSLBCTL_UNREACHABLE;
+}
+
+static enum gslbctl_exit refused(const Gslb__Reply *reply)
+{
+    size_t n = strlen(reply->error);
+
+    fprintf(stderr, "%s%s", reply->error, n > 0 && reply->error[n - 1] == '\n' ? "" : "\n");
+    return GSLBCTL_BAD_NEWS;
+}
+
+static void print(const struct text *t)
+{
+    if (t->n > 0)
+        fwrite(t->p, 1, t->n, stdout);
+}
+
+/* Asks, and prints the text that comes back. */
+static enum gslbctl_exit ask_for_text(struct call *call, const Gslb__Request *request,
+                                      uint32_t timeout_ms)
+{
+    struct text error = {0};
+    struct arena arena = {0};
+    const Gslb__Reply *reply = asker_ask(call->asker, request, timeout_ms, &arena, &error);
+    enum gslbctl_exit news = GSLBCTL_FINE;
+
+    if (reply == NULL)
+        return unreachable(&error);
+    if (reply->error[0] != '\0') {
+        news = refused(reply);
+    } else if (reply->body_case == GSLB__REPLY__BODY_TEXT) {
+        size_t n = strlen(reply->text->text);
+
+        fputs(reply->text->text, stdout);
+        if (n > 0 && reply->text->text[n - 1] != '\n')
+            putchar('\n');
+    }
+    arena_free(&arena);
+    return news;
+}
+
+/* Shows a status or an explanation. The news are judged also when JSON is printed. */
+static enum gslbctl_exit show(const struct call *call, const Gslb__Reply *reply)
+{
+    struct text shown = {0}, json = {0};
+    enum gslbctl_exit news = GSLBCTL_FINE;
+
+    if (reply->body_case == GSLB__REPLY__BODY_STATUS) {
+        news = status_show(reply->status, &call->view, &shown);
+        json_of_status(reply->status, &json);
+    } else if (reply->body_case == GSLB__REPLY__BODY_EDGE_STATUS) {
+        news = status_show_edge(reply->edge_status, &call->view, &shown);
+        json_of_edge(reply->edge_status, &json);
+    } else if (reply->body_case == GSLB__REPLY__BODY_EXPLAIN) {
+        news = explain_show(reply->explain, &call->view, &shown);
+        json_of_explain(reply->explain, &json);
+    }
+    print((call->options & OPTION_JSON) != 0 ? &json : &shown);
+    text_free(&shown);
+    text_free(&json);
+    return news;
+}
+
+static enum gslbctl_exit ask_and_show(struct call *call, const Gslb__Request *request)
+{
+    struct text error = {0};
+    struct arena arena = {0};
+    const Gslb__Reply *reply = asker_ask(call->asker, request, ANSWER_MS, &arena, &error);
+    enum gslbctl_exit news;
+
+    if (reply == NULL)
+        return unreachable(&error);
+    news = reply->error[0] != '\0' ? refused(reply) : show(call, reply);
+    arena_free(&arena);
+    return news;
+}
+
+static enum gslbctl_exit run_status(struct call *call)
+{
+    Gslb__StatusRequest status = GSLB__STATUS_REQUEST__INIT;
+    Gslb__Request request = GSLB__REQUEST__INIT;
+
+    if ((call->options & OPTION_WATCH) != 0)
+        return watch_status(call->asker, &call->view, (call->options & OPTION_JSON) != 0);
+    request.action_case = GSLB__REQUEST__ACTION_STATUS;
+    request.status = &status;
+    return ask_and_show(call, &request);
+}
+
+static enum gslbctl_exit run_explain(struct call *call)
+{
+    Gslb__ExplainRequest explain = GSLB__EXPLAIN_REQUEST__INIT;
+    Gslb__Request request = GSLB__REQUEST__INIT;
+
+    explain.name = call->args[0];
+    explain.client = call->args[1];
+    request.action_case = GSLB__REQUEST__ACTION_EXPLAIN;
+    request.explain = &explain;
+    return ask_and_show(call, &request);
+}
+
+static enum gslbctl_exit ask_drain(struct call *call, bool is_on)
+{
+    Gslb__DrainRequest drain = GSLB__DRAIN_REQUEST__INIT;
+    Gslb__Request request = GSLB__REQUEST__INIT;
+
+    drain.edge = call->args[0];
+    drain.is_on = is_on;
+    drain.reason = frame_borrow(call->reason);
+    request.action_case = GSLB__REQUEST__ACTION_DRAIN;
+    request.drain = &drain;
+    return ask_for_text(call, &request, ANSWER_MS);
+}
+
+static enum gslbctl_exit run_drain(struct call *call)
+{
+    return ask_drain(call, true);
+}
+
+static enum gslbctl_exit run_undrain(struct call *call)
+{
+    return ask_drain(call, false);
+}
+
+static enum gslbctl_exit run_reload(struct call *call)
+{
+    Gslb__ReloadRequest reload = GSLB__RELOAD_REQUEST__INIT;
+    Gslb__Request request = GSLB__REQUEST__INIT;
+
+    request.action_case = GSLB__REQUEST__ACTION_RELOAD;
+    request.reload = &reload;
+    return ask_for_text(call, &request, RELOAD_MS);
+}
+
+static enum gslbctl_exit run_metrics(struct call *call)
+{
+    Gslb__MetricsRequest metrics = GSLB__METRICS_REQUEST__INIT;
+    Gslb__Request request = GSLB__REQUEST__INIT;
+
+    request.action_case = GSLB__REQUEST__ACTION_METRICS;
+    request.metrics = &metrics;
+    return ask_for_text(call, &request, ANSWER_MS);
+}
+
+static const struct command commands[] = {
+    {"status", "[--json] [--watch]", 0, OPTION_JSON | OPTION_WATCH, run_status,
+     "regions and edges: state, load, requests, cache, origins",
+     "  --json    one JSON object: node, software, uptime_ms, loaded_at_s, load_error,\n"
+     "            is_self_suspect, geo, regions[name, latitude, longitude, usable_edges,\n"
+     "            edges[name, state, since_ms, reason, is_usable, is_kept, is_connected,\n"
+     "            requests_per_s, cache_hit_ratio, addresses, remote, software, report_age_ms,\n"
+     "            report]], services[], zones[]; what is not known is null\n"
+     "  --watch   once a second, in place, until Ctrl-C\n\n"
+     "Asked of an edge's own socket it shows what that edge reports.\n"
+     "Exit code 1: a region has no usable edge (an edge: cannot serve).\n"},
+    {"explain", "NAME CLIENT-IP [--json]", 2, OPTION_JSON, run_explain,
+     "which answer a client gets for a service, and why",
+     "  --json    one JSON object: name, policy, client, location, addresses, ttl_s, scope_bits,\n"
+     "            scope_prefix, chosen, verdict, regions[name, distance_km, is_usable, verdict]\n\n"
+     "Exit code 1: the client gets no address, or there is no such service.\n"},
+    {"drain", "EDGE [--reason TEXT]", 1, OPTION_REASON, run_drain,
+     "take an edge out of the answers; it finishes what it has",
+     "  --reason TEXT   shown in status and kept with the drain\n\n"
+     "A drain given to a node lasts over restarts of both sides until undrain.\n"
+     "Exit code 1: no such edge.\n"},
+    {"undrain", "EDGE", 1, 0, run_undrain, "let an edge back into the answers",
+     "The edge is back at once when it reported well meanwhile.\n"
+     "Exit code 1: no such edge.\n"},
+    {"reload", "", 0, 0, run_reload, "read the configuration again",
+     "Nothing changes when the configuration is refused: the mistakes are printed, each with\n"
+     "file:line:column. Exit code 1: refused.\n"},
+    {"metrics", "", 0, 0, run_metrics, "all counters, as Prometheus text", ""},
+};
+
+static void print_usage(FILE *out)
+{
+    fputs("usage: gslbctl [OPTIONS] COMMAND\n\ncommands:\n", out);
+    for (size_t i = 0; i < COUNT_OF(commands); i++)
+        fprintf(out, "  %-8s %-26s %s\n", commands[i].name, commands[i].args, commands[i].summary);
+    fputs("\noptions:\n"
+          "  -s SOCKET            the local socket of a node or an edge\n"
+          "                       (default: GSLBCTL_SOCKET, else " DEFAULT_SOCKET ")\n"
+          "  -S HOST:PORT         a node elsewhere, over TLS (GSLBCTL_SERVER), with\n"
+          "  --certificate FILE   an operator certificate (GSLBCTL_CERTIFICATE),\n"
+          "  --key FILE           its key (GSLBCTL_KEY) and\n"
+          "  --ca FILE            the CA of the channel (GSLBCTL_CA)\n"
+          "  --help, --version    also: gslbctl COMMAND --help\n\n"
+          "exit code: 0 fine, 1 bad news or refused, 2 wrong usage, 3 nobody answers\n",
+          out);
+}
+
+static void print_help(const struct command *c)
+{
+    printf("usage: gslbctl [OPTIONS] %s %s\n\n%s\n\n%s", c->name, c->args, c->summary, c->help);
+}
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(commands); i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static void say_unknown(const char *name)
+{
+    const char *nearest = NULL;
+    unsigned best = 3;
+
+    for (size_t i = 0; i < COUNT_OF(commands); i++) {
+        unsigned d = text_distance(str_of(name), str_of(commands[i].name));
+
+        if (d < best) {
+            best = d;
+            nearest = commands[i].name;
+        }
+    }
+    fprintf(stderr, "gslbctl: no command '%s'", name);
+    if (nearest != NULL)
+        fprintf(stderr, "; did you mean '%s'?", nearest);
+    fputs("\nTry gslbctl --help.\n", stderr);
+}
+
+static const struct {
+    const char *name;
+    unsigned option;
+} option_names[] = {
+    {"--json", OPTION_JSON}, {"--watch", OPTION_WATCH}, {"--reason", OPTION_REASON}};
+
+static bool is_usage_right(const struct call *call, const struct command *c)
+{
+    for (size_t i = 0; i < COUNT_OF(option_names); i++)
+        if ((call->options & option_names[i].option & ~c->options) != 0) {
+            fprintf(stderr, "gslbctl: %s takes no %s\n", c->name, option_names[i].name);
+            return false;
+        }
+    if (call->n_args == c->n_args)
+        return true;
+    fprintf(stderr, "usage: gslbctl %s %s\n", c->name, c->args);
+    return false;
+}
+
+static bool is_target_right(const struct target *t)
+{
+    if (t->server == NULL ||
+        (t->certificate_path != NULL && t->key_path != NULL && t->ca_path != NULL))
+        return true;
+    fputs("gslbctl: -S needs --certificate, --key and --ca (or GSLBCTL_CERTIFICATE, GSLBCTL_KEY "
+          "and GSLBCTL_CA)\n",
+          stderr);
+    return false;
+}
+
+static struct view find_view(void)
+{
+    const char *term = getenv("TERM"), *no_colour = getenv("NO_COLOR");
+    struct view view = {.is_terminal = isatty(STDOUT_FILENO)};
+    struct winsize size;
+
+    view.has_colour = view.is_terminal && (no_colour == NULL || no_colour[0] == '\0') &&
+                      term != NULL && strcmp(term, "dumb") != 0;
+    if (view.is_terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+        view.columns = size.ws_col;
+    return view;
+}
+
+enum {
+    LONG_CERTIFICATE = 256,
+    LONG_KEY,
+    LONG_CA,
+    LONG_JSON,
+    LONG_WATCH,
+    LONG_REASON,
+    LONG_HELP,
+    LONG_VERSION
+};
+
+static void take_option(struct call *call, int option)
+{
+    switch (option) {
+    case 's':
+        call->target.socket_path = optarg;
+        call->target.server = NULL;
+        break;
+    case 'S':
+        call->target.server = optarg;
+        break;
+    case LONG_CERTIFICATE:
+        call->target.certificate_path = optarg;
+        break;
+    case LONG_KEY:
+        call->target.key_path = optarg;
+        break;
+    case LONG_CA:
+        call->target.ca_path = optarg;
+        break;
+    case LONG_JSON:
+        call->options |= OPTION_JSON;
+        break;
+    case LONG_WATCH:
+        call->options |= OPTION_WATCH;
+        break;
+    case LONG_REASON:
+        call->options |= OPTION_REASON;
+        call->reason = optarg;
+        break;
+    case LONG_HELP:
+        call->wants_help = true;
+        break;
+    case LONG_VERSION:
+        puts("gslbctl " GSLB_VERSION);
+        exit(GSLBCTL_FINE);
+    default:
+        fputs("Try gslbctl --help.\n", stderr);
+        exit(GSLBCTL_USAGE);
+    }
+}
+
+static struct call read_arguments(int argc, char **argv)
+{
+    static const struct option longs[] = {
+        {"socket", required_argument, NULL, 's'},
+        {"server", required_argument, NULL, 'S'},
+        {"certificate", required_argument, NULL, LONG_CERTIFICATE},
+        {"key", required_argument, NULL, LONG_KEY},
+        {"ca", required_argument, NULL, LONG_CA},
+        {"json", no_argument, NULL, LONG_JSON},
+        {"watch", no_argument, NULL, LONG_WATCH},
+        {"reason", required_argument, NULL, LONG_REASON},
+        {"help", no_argument, NULL, LONG_HELP},
+        {"version", no_argument, NULL, LONG_VERSION},
+        {0},
+    };
+    const char *socket_path = getenv("GSLBCTL_SOCKET");
+    struct call call = {
+        .target = {.socket_path = socket_path ? socket_path : DEFAULT_SOCKET,
+                   .server = getenv("GSLBCTL_SERVER"),
+                   .certificate_path = getenv("GSLBCTL_CERTIFICATE"),
+                   .key_path = getenv("GSLBCTL_KEY"),
+                   .ca_path = getenv("GSLBCTL_CA")},
+    };
+    int option;
+
+    while ((option = getopt_long(argc, argv, "s:S:h", longs, NULL)) != -1)
+        take_option(&call, option == 'h' ? LONG_HELP : option);
+    call.args = argv + optind;
+    call.n_args = argc - optind;
+    return call;
+}
+
+int main(int argc, char **argv)
+{
+    struct call call = read_arguments(argc, argv);
+    const struct command *command;
+    enum gslbctl_exit result;
+
+    (void)setlocale(LC_CTYPE, "C.UTF-8"); /* what we print is UTF-8, and wcwidth must know it */
+    signal(SIGPIPE, SIG_IGN);
+    if (call.n_args == 0) {
+        print_usage(call.wants_help ? stdout : stderr);
+        return call.wants_help ? GSLBCTL_FINE : GSLBCTL_USAGE;
+    }
+    command = find_command(call.args[0]);
+    if (command == NULL) {
+        say_unknown(call.args[0]);
+        return GSLBCTL_USAGE;
+    }
+    if (call.wants_help) {
+        print_help(command);
+        return GSLBCTL_FINE;
+    }
+    call.args++;
+    call.n_args--;
+    if (!is_usage_right(&call, command) || !is_target_right(&call.target))
+        return GSLBCTL_USAGE;
+    call.view = find_view();
+    call.asker = asker_new(&call.target);
+    result = command->run(&call);
+    asker_free(call.asker);
+    return result;
+}

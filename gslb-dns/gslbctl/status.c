@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "common/clock/clock.h"
+#include "gslb-dns/gslbctl/gslbctl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    enum table_colour colour;
+} states[] = {
+    [GSLB__EDGE_STATE__EDGE_UNKNOWN] = {"unknown", TABLE_YELLOW},
+    [GSLB__EDGE_STATE__EDGE_UP] = {"up", TABLE_GREEN},
+    [GSLB__EDGE_STATE__EDGE_DOWN] = {"down", TABLE_RED},
+    [GSLB__EDGE_STATE__EDGE_DRAINING] = {"draining", TABLE_YELLOW},
+    [GSLB__EDGE_STATE__EDGE_RISING] = {"rising", TABLE_YELLOW},
+};
+
+enum { NAME, STATE, SINCE, LOAD, REQUESTS, HITS, ORIGINS, WHY };
+
+/* What a region's edges come to. */
+struct totals {
+    uint64_t connections, target;
+    double requests_per_s, hit_weight, hits;
+    size_t origins, origins_up;
+    bool has_report;
+};
+
+size_t status_usable_edges(const Gslb__RegionStatus *r)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->n_edges; i++)
+        n += r->edges[i]->is_usable;
+    return n;
+}
+
+static size_t origins_up(const Gslb__Report *r)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->n_origins; i++)
+        n += r->origins[i]->is_up;
+    return n;
+}
+
+static void add_up(struct totals *t, const Gslb__EdgeStatus *e)
+{
+    double weight = e->requests_per_s > 0 ? e->requests_per_s : 1e-9;
+
+    if (e->report == NULL || !e->is_connected)
+        return;
+    t->has_report = true;
+    if (e->report->load != NULL) {
+        t->connections += e->report->load->connections;
+        t->target += e->report->load->connections_target;
+    }
+    t->requests_per_s += e->requests_per_s;
+    if (e->cache_hit_ratio >= 0) {
+        t->hit_weight += weight;
+        t->hits += weight * e->cache_hit_ratio;
+    }
+    t->origins += e->report->n_origins;
+    t->origins_up += origins_up(e->report);
+}
+
+static void figures(struct table *t, const struct totals *x, enum table_colour colour)
+{
+    if (!x->has_report)
+        return;
+    if (x->target > 0)
+        table_cell(t, LOAD, colour, "%llu/%llu", (unsigned long long)x->connections,
+                   (unsigned long long)x->target);
+    else
+        table_cell(t, LOAD, colour, "%llu", (unsigned long long)x->connections);
+    table_cell(t, REQUESTS, colour, "%.1f", x->requests_per_s);
+    if (x->hit_weight > 0)
+        table_cell(t, HITS, colour, "%.1f %%", 100 * x->hits / x->hit_weight);
+    else
+        table_cell(t, HITS, colour, "-");
+    if (x->origins > 0)
+        table_cell(t, ORIGINS, x->origins_up < x->origins ? TABLE_RED : colour, "%zu/%zu",
+                   x->origins_up, x->origins);
+}
+
+static void edge_row(struct table *t, const Gslb__EdgeStatus *e)
+{
+    size_t state = (size_t)e->state < COUNT_OF(states) ? (size_t)e->state : 0;
+    struct totals x = {0};
+    char since[TEXT_SHORT];
+
+    add_up(&x, e);
+    table_row(t);
+    table_cell(t, NAME, TABLE_PLAIN, "  %s", e->name);
+    table_cell(t, STATE, states[state].colour, "%s%s", states[state].name,
+               e->is_kept ? " (kept)" : "");
+    table_cell(t, SINCE, TABLE_PLAIN, "%s",
+               text_format_duration_ms(e->since_ms / 1000 * 1000, since));
+    figures(t, &x, TABLE_PLAIN);
+    table_cell(t, WHY, TABLE_DIM, "%s%s", e->reason, e->is_connected ? "" : " [not connected]");
+}
+
+static void region_rows(struct table *t, const Gslb__RegionStatus *r)
+{
+    size_t usable = status_usable_edges(r);
+    struct totals x = {0};
+
+    for (size_t i = 0; i < r->n_edges; i++)
+        add_up(&x, r->edges[i]);
+    table_row(t);
+    table_cell(t, NAME, TABLE_BOLD, "%s", r->name);
+    table_cell(t, STATE, usable > 0 ? TABLE_BOLD : TABLE_RED, "%zu of %zu", usable, r->n_edges);
+    figures(t, &x, TABLE_BOLD);
+    if (usable == 0)
+        table_cell(t, WHY, TABLE_RED, "no usable edge");
+    for (size_t i = 0; i < r->n_edges; i++)
+        edge_row(t, r->edges[i]);
+}
+
+static void heads(struct table *t, const char *const *names)
+{
+    table_row(t);
+    for (size_t i = 0; i < t->n_columns; i++)
+        table_cell(t, i, TABLE_DIM, "%s", names[i]);
+}
+
+static void show_regions(const Gslb__StatusReply *s, const struct view *view, struct text *out)
+{
+    static const char *const names[] = {"REGION / EDGE", "STATE", "SINCE",   "LOAD",
+                                        "REQ/S",         "HITS",  "ORIGINS", "WHY"};
+    struct table t;
+
+    table_start(&t, "llrrrrrl");
+    heads(&t, names);
+    for (size_t i = 0; i < s->n_regions; i++)
+        region_rows(&t, s->regions[i]);
+    table_end(&t, view, out);
+}
+
+static void show_services(const Gslb__StatusReply *s, const struct view *view, struct text *out)
+{
+    static const char *const names[] = {"SERVICE", "POLICY", "TTL", "USABLE", "REGIONS"};
+    struct table t;
+
+    if (s->n_services == 0)
+        return;
+    text_adds(out, "\n");
+    table_start(&t, "llrrl");
+    heads(&t, names);
+    for (size_t i = 0; i < s->n_services; i++) {
+        const Gslb__ServiceStatus *v = s->services[i];
+        struct text regions = {0};
+        size_t usable = 0;
+
+        for (size_t k = 0; k < v->n_regions; k++) {
+            bool is_usable = k < v->n_is_usable && v->is_usable[k];
+
+            usable += is_usable;
+            text_addf(&regions, "%s%s%s", k ? ", " : "", v->regions[k],
+                      is_usable || v->n_is_usable == 0 ? "" : " (out)");
+        }
+        table_row(&t);
+        table_cell(&t, 0, TABLE_PLAIN, "%s", v->name);
+        table_cell(&t, 1, TABLE_PLAIN, "%s", v->policy);
+        table_cell(&t, 2, TABLE_PLAIN, "%u s", v->ttl_s);
+        if (v->n_is_usable > 0)
+            table_cell(&t, 3, usable ? TABLE_GREEN : TABLE_RED, "%zu/%zu", usable, v->n_regions);
+        table_cell(&t, 4, TABLE_PLAIN, "%s", regions.p ? regions.p : "");
+        text_free(&regions);
+    }
+    table_end(&t, view, out);
+}
+
+static void show_zones(const Gslb__StatusReply *s, const struct view *view, struct text *out)
+{
+    static const char *const names[] = {"ZONE", "SERIAL", "NAMES", "RECORDS", ""};
+    struct table t;
+
+    if (s->n_zones == 0)
+        return;
+    text_adds(out, "\n");
+    table_start(&t, "lrrrl");
+    heads(&t, names);
+    for (size_t i = 0; i < s->n_zones; i++) {
+        const Gslb__ZoneStatus *z = s->zones[i];
+
+        table_row(&t);
+        table_cell(&t, 0, TABLE_PLAIN, "%s", z->name);
+        table_cell(&t, 1, TABLE_PLAIN, "%u", z->serial);
+        table_cell(&t, 2, TABLE_PLAIN, "%llu", (unsigned long long)z->names);
+        table_cell(&t, 3, TABLE_PLAIN, "%llu", (unsigned long long)z->records);
+        if (z->error[0] != '\0')
+            table_cell(&t, 4, TABLE_RED, "newer version refused: %s", z->error);
+    }
+    table_end(&t, view, out);
+}
+
+static void show_head(const Gslb__StatusReply *s, const struct view *view, struct text *out)
+{
+    char up[TEXT_SHORT], loaded[CLOCK_ISO];
+    struct text line = {0};
+
+    text_addf(&line, "%s%s%s", s->node, s->node[0] ? ": " : "", s->software);
+    table_paint(view, TABLE_BOLD, line.p, out);
+    text_addf(out, ", up %s", text_format_duration_ms(s->uptime_ms / 1000 * 1000, up));
+    if (s->loaded_at_s > 0)
+        text_addf(out, ", configuration of %s", clock_format_iso(s->loaded_at_s, loaded));
+    text_adds(out, "\n");
+    if (s->geo[0] != '\0')
+        table_line(view, "geo", TABLE_PLAIN, s->geo, out);
+    if (s->is_self_suspect)
+        table_line(view, "suspect", TABLE_YELLOW,
+                   "all edges were lost at once: this node may be cut off and keeps its last good "
+                   "view",
+                   out);
+    if (s->load_error[0] != '\0')
+        table_line(view, "refused", TABLE_RED, s->load_error, out);
+    text_adds(out, "\n");
+    text_free(&line);
+}
+
+enum gslbctl_exit status_show(const Gslb__StatusReply *s, const struct view *view, struct text *out)
+{
+    enum gslbctl_exit news = GSLBCTL_FINE;
+
+    show_head(s, view, out);
+    show_regions(s, view, out);
+    show_services(s, view, out);
+    show_zones(s, view, out);
+    for (size_t i = 0; i < s->n_regions; i++)
+        if (status_usable_edges(s->regions[i]) == 0)
+            news = GSLBCTL_BAD_NEWS;
+    return news;
+}
+
+static void show_origins(const Gslb__Report *r, const struct view *view, struct text *out)
+{
+    static const char *const names[] = {"POOL", "ORIGIN", "STATE", "SINCE", "CONNS", "WHY"};
+    struct table t;
+
+    text_adds(out, "\n");
+    table_start(&t, "lllrrl");
+    heads(&t, names);
+    for (size_t i = 0; i < r->n_origins; i++) {
+        const Gslb__Origin *o = r->origins[i];
+        char since[TEXT_SHORT];
+
+        table_row(&t);
+        table_cell(&t, 0, TABLE_PLAIN, "%s", o->pool);
+        table_cell(&t, 1, TABLE_PLAIN, "%s", o->name);
+        table_cell(&t, 2, o->is_up ? TABLE_GREEN : TABLE_RED, "%s", o->is_up ? "up" : "down");
+        table_cell(&t, 3, TABLE_PLAIN, "%s",
+                   text_format_duration_ms(o->since_ms / 1000 * 1000, since));
+        table_cell(&t, 4, TABLE_PLAIN, "%u", o->connections);
+        table_cell(&t, 5, TABLE_DIM, "%s", o->reason);
+    }
+    table_end(&t, view, out);
+}
+
+static void line_of(const struct view *view, const char *label, struct text *line, struct text *out)
+{
+    table_line(view, label, TABLE_PLAIN, line->p, out);
+    text_free(line);
+}
+
+static void show_figures(const Gslb__Report *r, const struct view *view, struct text *out)
+{
+    char have[TEXT_SHORT], limit[TEXT_SHORT];
+    struct text line = {0};
+
+    if (r->load != NULL) {
+        text_addf(&line, "%u connections (target %u, limit %u), CPU %.1f %%", r->load->connections,
+                  r->load->connections_target, r->load->connections_limit,
+                  r->load->cpu_permille / 10.0);
+        line_of(view, "load", &line, out);
+    }
+    text_addf(&line, "%llu requests, %llu errors, %s sent", (unsigned long long)r->requests_total,
+              (unsigned long long)r->errors_total, text_format_bytes(r->bytes_sent_total, have));
+    line_of(view, "served", &line, out);
+    if (r->cache != NULL) {
+        text_addf(&line, "%llu of %llu lookups hit, %llu objects, %s of %s",
+                  (unsigned long long)r->cache->hits_total,
+                  (unsigned long long)r->cache->lookups_total,
+                  (unsigned long long)r->cache->objects, text_format_bytes(r->cache->bytes, have),
+                  text_format_bytes(r->cache->bytes_limit, limit));
+        line_of(view, "cache", &line, out);
+    }
+    for (size_t i = 0; i < r->n_listeners; i++) {
+        const Gslb__Listener *l = r->listeners[i];
+
+        text_addf(&line, "%s %s%s", l->is_tls ? "https" : "http", l->address,
+                  l->is_open ? "" : " (closed)");
+        line_of(view, "listener", &line, out);
+    }
+}
+
+enum gslbctl_exit status_show_edge(const Gslb__Report *r, const struct view *view, struct text *out)
+{
+    char up[TEXT_SHORT];
+    bool is_good = r->can_serve && !r->is_draining;
+
+    table_paint(view, is_good ? TABLE_GREEN : TABLE_RED,
+                r->is_draining ? "draining"
+                : r->can_serve ? "serving"
+                               : "cannot serve",
+                out);
+    text_addf(out, ", up %s\n", text_format_duration_ms(r->uptime_ms / 1000 * 1000, up));
+    if (r->is_draining)
+        table_line(view, "drain", TABLE_YELLOW, r->drain_reason, out);
+    if (!r->can_serve)
+        table_line(view, "why", TABLE_RED, r->reason, out);
+    show_figures(r, view, out);
+    if (r->n_origins > 0)
+        show_origins(r, view, out);
+    return r->can_serve ? GSLBCTL_FINE : GSLBCTL_BAD_NEWS;
+}
