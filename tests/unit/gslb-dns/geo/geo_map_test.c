@@ -113,14 +113,12 @@ static void test_no_database(void **state)
 static void test_siblings_join(void **state)
 {
     static const struct want wants[] = {
-        {"10.0.0.0", "DE", 22},   /* 0, 1, 2 and 3 are one */
-        {"10.0.3.255", "DE", 22}, /* … to its end */
-        {"10.0.4.0", "FR", 24},   /* not joined across: 5 differs */
-        {"10.0.5.0", "DE", 24},   /**/
-        {"10.0.6.0", "DE", 23},   /* two records, one class */
-        {"10.0.8.0", NULL, 21},   /* the hole up to the next power of two */
-        {"11.0.0.0", NULL, 8},    /**/
-        {"255.255.255.255", NULL, 1}, {"192.0.2.1", NULL, 1},
+        {"10.0.0.0", "DE", 22},                           /* 0, 1, 2 and 3 are one */
+        {"10.0.3.255", "DE", 22},                         /* … to its end */
+        {"10.0.4.0", "FR", 24},                           /* not joined across: 5 differs */
+        {"10.0.5.0", "DE", 24},   {"10.0.6.0", "DE", 23}, /* two records, one class */
+        {"10.0.8.0", NULL, 21},                           /* the hole up to the next power of two */
+        {"11.0.0.0", NULL, 8},    {"255.255.255.255", NULL, 1}, {"192.0.2.1", NULL, 1},
     };
     struct mmdb m = mmdb_new(4, 24, "Test");
     uint32_t de = mmdb_put_flat(&m, "DE", 0, 0, 0), fr = mmdb_put_flat(&m, "FR", 0, 0, 0);
