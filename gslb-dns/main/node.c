@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "gslb-dns/main/node.h"
+
+#include "common/base/version.h"
+#include "common/clock/clock.h"
+#include "common/daemon/daemon.h"
+#include "common/log/log.h"
+#include "common/loop/loop.h"
+#include "common/metrics/metrics.h"
+#include "common/snapshot/snapshot.h"
+#include "gslb-dns/answer/answer.h"
+#include "gslb-dns/control/control.h"
+#include "gslb-dns/explain/explain.h"
+#include "gslb-dns/generation/generation.h"
+#include "gslb-dns/net/net.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+/* A load on a thread of its own; it comes back by the loop's mailbox. */
+struct load {
+    struct node *node;
+    pthread_t thread;
+    struct generation *fresh;
+    struct errors errors;
+    int64_t began_ms;
+};
+
+struct node {
+    const char *path;
+    struct loop *loop;
+    struct control *control;
+    struct net_server *server;
+    struct generation *generation;
+    struct snapshot_slot slot;
+    struct world *world; /* what the slot holds */
+    uint64_t n_worlds;
+    struct metrics metrics;
+    struct event *signals, *publish;
+    int signal_fd;
+    struct load *load; /* under way */
+    uint64_t *tickets; /* operators that wait for it */
+    size_t n_tickets, cap_tickets;
+    size_t n_taken;   /* of these the load under way serves so many */
+    bool is_load_due; /* asked for while one was under way */
+    int64_t loaded_at_s;
+    char *load_error; /* of the newest reload, NULL: it was taken */
+    uint64_t n_reloads, n_refused;
+};
+
+/* ---- Publishing ---- */
+
+static void publish(struct node *n)
+{
+    struct world *old;
+
+    n->world = generation_make_world(n->generation, control_health(n->control), ++n->n_worlds);
+    old = snapshot_publish(&n->slot, n->world);
+    generation_free_world(old);
+}
+
+static void on_publish(evutil_socket_t fd, short what, void *arg)
+{
+    publish(arg);
+}
+
+/* Changes that come together are published together: at the end of this turn of the loop. */
+static void on_health_change(void *arg)
+{
+    struct node *n = arg;
+
+    event_active(n->publish, EV_TIMEOUT, 0);
+}
+
+/* ---- Reloading ---- */
+
+static struct net_settings net_settings_of(const struct config *c)
+{
+    return (struct net_settings){
+        .listen = c->listen,
+        .n_listen = c->n_listen,
+        .listen_place = c->listen_place,
+        .workers = c->workers,
+        .tcp_idle_ms = c->tcp_idle_ms,
+        .tcp_max_connections = c->tcp_max_connections,
+    };
+}
+
+/* All or nothing: what can be refused comes first. */
+static struct outcome take_generation(struct node *n, struct generation *fresh,
+                                      struct errors *errors)
+{
+    const struct config *config = generation_config(fresh);
+    struct net_settings settings = net_settings_of(config);
+    struct generation *old = n->generation;
+    struct control_change *change = control_prepare(n->control, config, errors);
+
+    if (change == NULL)
+        return OUTCOME_FAILED;
+    if (n->server != NULL && has_failed(net_server_update(n->server, &settings, errors))) {
+        control_discard(change);
+        return OUTCOME_FAILED;
+    }
+    n->generation = fresh;
+    n->loaded_at_s = clock_wall_s();
+    control_commit(n->control, change);
+    publish(n);
+    generation_free(old);
+    return OUTCOME_OK;
+}
+
+static char *describe_generation(const struct node *n, int64_t took_ms)
+{
+    const struct config *c = generation_config(n->generation);
+    char took[TEXT_SHORT];
+
+    return base_printf("zones=%zu services=%zu regions=%zu edges=%zu took=%s", c->n_zones,
+                       c->n_services, c->n_regions, c->n_edges,
+                       text_format_duration_ms((uint64_t)took_ms, took));
+}
+
+static void start_load(struct node *n);
+
+static void answer_tickets(struct node *n, bool is_taken, const char *text)
+{
+    size_t left = n->n_tickets - n->n_taken;
+
+    for (size_t i = 0; i < n->n_taken; i++)
+        control_finish_reload(n->control, n->tickets[i], is_taken, text);
+    for (size_t i = 0; i < left; i++)
+        n->tickets[i] = n->tickets[n->n_taken + i];
+    n->n_tickets = left;
+    n->n_taken = 0;
+}
+
+static void log_errors(const struct errors *errors)
+{
+    for (size_t i = 0; i < errors->n; i++) {
+        const struct error *e = &errors->items[i];
+        enum log_level level = e->is_warning ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR;
+
+        if (e->file != NULL)
+            log_line(level, "config", "%s:%u:%u: %s", e->file, e->line, e->column, e->message);
+        else
+            log_line(level, "config", "%s", e->message);
+    }
+}
+
+static void finish_load(struct node *n, struct load *load)
+{
+    bool is_taken =
+        load->fresh != NULL && !has_failed(take_generation(n, load->fresh, &load->errors));
+    char *text;
+
+    free(n->load_error);
+    n->load_error = NULL;
+    if (is_taken) {
+        text = describe_generation(n, clock_mono_ms() - load->began_ms);
+        log_errors(&load->errors);
+        log_info("main", "reloaded %s", text);
+        n->n_reloads++;
+    } else {
+        generation_free(load->fresh);
+        text = errors_to_string(&load->errors);
+        log_errors(&load->errors);
+        log_error("main", "reload refused, the running state stays file=%s errors=%zu", n->path,
+                  load->errors.n_errors);
+        n->load_error = base_strdup(text);
+        n->n_refused++;
+    }
+    daemon_notify("READY=1");
+    answer_tickets(n, is_taken, text);
+    free(text);
+}
+
+static void on_loaded(void *arg)
+{
+    struct load *load = arg;
+    struct node *n = load->node;
+
+    pthread_join(load->thread, NULL);
+    n->load = NULL;
+    finish_load(n, load);
+    errors_free(&load->errors);
+    free(load);
+    if (n->is_load_due)
+        start_load(n);
+}
+
+static void *load_main(void *arg)
+{
+    struct load *load = arg;
+
+    /* The generation that runs stays until this load has come back. */
+    load->fresh = generation_load(load->node->path, load->node->generation, &load->errors);
+    loop_post(load->node->loop, on_loaded, load);
+    return NULL;
+}
+
+static void start_load(struct node *n)
+{
+    char *state;
+
+    n->is_load_due = n->load != NULL;
+    if (n->load != NULL)
+        return;
+    state = base_printf("RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_mono_us());
+    daemon_notify(state);
+    free(state);
+    n->n_taken = n->n_tickets;
+    n->load = base_zalloc(1, sizeof(*n->load));
+    n->load->node = n;
+    n->load->began_ms = clock_mono_ms();
+    ensure(pthread_create(&n->load->thread, NULL, load_main, n->load) == 0);
+    pthread_setname_np(n->load->thread, "load");
+}
+
+static void on_reload(void *arg, uint64_t ticket)
+{
+    struct node *n = arg;
+
+    BASE_GROW(n->tickets, n->n_tickets, n->cap_tickets);
+    n->tickets[n->n_tickets++] = ticket;
+    start_load(n);
+}
+
+/* ---- What operators ask ---- */
+
+static struct outcome on_explain(void *arg, const char *name, const char *client,
+                                 struct arena *arena, struct control_explain *out,
+                                 struct text *error)
+{
+    struct node *n = arg;
+    struct explain_world w = {
+        .generation = n->generation,
+        .world = n->world,
+        .health = control_health(n->control),
+        .now_ms = clock_mono_ms(),
+    };
+
+    return explain_answer(&w, name, client, arena, out, error);
+}
+
+static void on_status(void *arg, struct arena *arena, struct control_status *out)
+{
+    struct node *n = arg;
+    const struct config *c = generation_config(n->generation);
+    struct control_zone_status *zones = arena_zalloc(arena, c->n_zones * sizeof(zones[0]));
+    const bool **usable = arena_zalloc(arena, c->n_services * sizeof(usable[0]));
+
+    for (size_t i = 0; i < c->n_zones; i++) {
+        const struct zone *z = generation_zone(n->generation, i);
+
+        zones[i] = (struct control_zone_status){c->zones[i].name, z->serial, z->n_names,
+                                                z->n_records, NULL};
+    }
+    for (size_t s = 0; s < c->n_services; s++) {
+        const struct world_service_view *view = &n->world->views[s];
+        bool *row = arena_zalloc(arena, c->services[s].n_regions);
+
+        for (size_t k = 0; k < c->services[s].n_regions; k++)
+            row[k] = view->mode == WORLD_STEER && (view->usable[k / 64] >> (k % 64) & 1);
+        usable[s] = row;
+    }
+    *out = (struct control_status){
+        .loaded_at_s = n->loaded_at_s,
+        .load_error = n->load_error,
+        .geo = generation_geo_text(n->generation),
+        .zones = zones,
+        .n_zones = c->n_zones,
+        .service_usable = usable,
+    };
+}
+
+static void write_gauge(struct text *out, const char *name, const char *help, double value)
+{
+    metrics_write_head(out, name, "gauge", help);
+    text_addf(out, "%s %.15g\n", name, value);
+}
+
+static void on_metrics(void *arg, struct text *out)
+{
+    struct node *n = arg;
+    const struct config *c = generation_config(n->generation);
+
+    metrics_write(&n->metrics, out);
+    write_gauge(out, "gslb_dns_tcp_connections", "TCP connections that are open.",
+                (double)net_server_connections(n->server));
+    write_gauge(out, "gslb_dns_loaded_timestamp_seconds", "When the configuration was loaded.",
+                (double)n->loaded_at_s);
+    write_gauge(out, "gslb_dns_last_reload_successful", "Whether the newest load was taken.",
+                n->load_error == NULL);
+    metrics_write_head(out, "gslb_dns_reloads_total", "counter", "Reloads, by outcome.");
+    text_addf(out, "gslb_dns_reloads_total{outcome=\"taken\"} %" PRIu64 "\n", n->n_reloads);
+    text_addf(out, "gslb_dns_reloads_total{outcome=\"refused\"} %" PRIu64 "\n", n->n_refused);
+    metrics_write_head(out, "gslb_dns_zone_serial", "gauge", "SOA serial of each zone.");
+    for (size_t i = 0; i < c->n_zones; i++)
+        text_addf(out, "gslb_dns_zone_serial{zone=\"%s\"} %u\n", c->zones[i].name,
+                  generation_zone(n->generation, i)->serial);
+}
+
+/* ---- Start and stop ---- */
+
+static void on_signal(evutil_socket_t fd, short what, void *arg)
+{
+    struct node *n = arg;
+    int signal;
+
+    while ((signal = daemon_take_signal(fd)) != 0) {
+        if (signal == SIGHUP) {
+            log_info("main", "reload asked for by=SIGHUP");
+            start_load(n);
+        } else if (signal == SIGINT || signal == SIGTERM) {
+            log_info("main", "stopping signal=%s", signal == SIGINT ? "SIGINT" : "SIGTERM");
+            daemon_notify("STOPPING=1");
+            event_base_loopbreak(loop_base(n->loop));
+        }
+    }
+}
+
+static void *open_context(void *arg, struct metrics_block *counters)
+{
+    struct node *n = arg;
+
+    return answer_context_new(&n->slot, counters);
+}
+
+static void answer(void *context, struct answer_query *queries, size_t n)
+{
+    answer_batch(context, queries, n);
+}
+
+static void close_context(void *context)
+{
+    answer_context_free(context);
+}
+
+static struct outcome start_server(struct node *n, struct errors *errors)
+{
+    struct net_settings settings = net_settings_of(generation_config(n->generation));
+    struct net_handler handler = {
+        .open = open_context, .answer = answer, .close = close_context, .arg = n};
+
+    n->server = net_server_start(&settings, &handler, &n->metrics, errors);
+    return n->server != NULL ? OUTCOME_OK : OUTCOME_FAILED;
+}
+
+static void log_ready(const struct node *n)
+{
+    const struct config *c = generation_config(n->generation);
+    struct text listens = {0};
+    char text[ADDR_TEXT];
+
+    for (size_t i = 0; i < c->n_listen; i++) {
+        struct addr a = net_server_address(n->server, i);
+
+        text_addf(&listens, "%s%s", i > 0 ? "," : "", addr_format(&a, text));
+    }
+    log_info("geo", "%s", generation_geo_text(n->generation));
+    log_info("main", "ready listen=%s zones=%zu services=%zu regions=%zu edges=%zu", listens.p,
+             c->n_zones, c->n_services, c->n_regions, c->n_edges);
+    text_free(&listens);
+}
+
+struct node *node_start(const char *path, struct errors *errors)
+{
+    struct node *n = base_zalloc(1, sizeof(*n));
+    struct control_hooks hooks = {
+        .arg = n,
+        .on_health_change = on_health_change,
+        .reload = on_reload,
+        .explain = on_explain,
+        .status = on_status,
+        .metrics = on_metrics,
+    };
+    struct generation *first;
+
+    n->path = path;
+    n->metrics = (struct metrics){.table = answer_counter_table, .n = ANSWER_COUNTER_COUNT};
+    n->signal_fd = daemon_open_signals();
+    daemon_raise_file_limit();
+    n->loop = loop_new("gslb-dns");
+    n->signals = event_new(loop_base(n->loop), n->signal_fd, EV_READ | EV_PERSIST, on_signal, n);
+    n->publish = event_new(loop_base(n->loop), -1, 0, on_publish, n);
+    ensure(n->signals != NULL && n->publish != NULL && event_add(n->signals, NULL) == 0);
+    n->control = control_new(n->loop, &hooks);
+    first = generation_load(path, NULL, errors);
+    if (first == NULL || has_failed(take_generation(n, first, errors))) {
+        generation_free(first);
+        node_stop(n);
+        return NULL;
+    }
+    if (has_failed(start_server(n, errors))) {
+        node_stop(n);
+        return NULL;
+    }
+    log_ready(n);
+    daemon_notify("READY=1");
+    return n;
+}
+
+void node_run(struct node *n)
+{
+    loop_run(n->loop);
+}
+
+void node_stop(struct node *n)
+{
+    if (n->load != NULL) { /* nobody waits for it any more */
+        pthread_join(n->load->thread, NULL);
+        generation_free(n->load->fresh);
+        errors_free(&n->load->errors);
+        free(n->load);
+    }
+    if (n->server != NULL)
+        net_server_stop(n->server);
+    control_free(n->control);
+    generation_free_world(snapshot_publish(&n->slot, NULL));
+    generation_free(n->generation);
+    event_free(n->publish);
+    event_free(n->signals);
+    loop_free(n->loop);
+    metrics_free(&n->metrics);
+    free(n->tickets);
+    free(n->load_error);
+    free(n);
+}
+
+struct outcome node_check(const char *path, struct errors *errors)
+{
+    struct generation *g = generation_load(path, NULL, errors);
+
+    if (g == NULL)
+        return OUTCOME_FAILED;
+    control_check(generation_config(g), errors);
+    generation_free(g);
+    return errors->n_errors == 0 ? OUTCOME_OK : OUTCOME_FAILED;
+}
