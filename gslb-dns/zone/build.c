@@ -27,17 +27,12 @@ static uint32_t find_suffix(const struct draft *d, uint64_t hash, const uint8_t 
     return DRAFT_NONE;
 }
 
-static unsigned suffix_offset(const struct wire_name *name, unsigned n_labels)
-{
-    return n_labels == 0 ? name->length - 1u : name->offsets[name->n_labels - n_labels];
-}
-
 /* The lowest existing name from n_labels upwards. */
 static uint32_t find_closest(const struct draft *d, const struct wire_name *name,
                              const uint64_t *hashes, unsigned *n_labels)
 {
     for (;; --*n_labels) {
-        unsigned at = suffix_offset(name, *n_labels);
+        unsigned at = name->offsets[name->n_labels - *n_labels];
         uint32_t found = find_suffix(d, hashes[*n_labels], name->bytes + at, name->length - at);
 
         if (found != DRAFT_NONE)
@@ -85,7 +80,7 @@ uint32_t draft_add_name(struct draft *d, const struct wire_name *name)
     zone_hash_suffixes(name, hashes);
     at = find_closest(d, name, hashes, &n);
     while (n < name->n_labels) {
-        unsigned offset = suffix_offset(name, ++n);
+        unsigned offset = name->offsets[name->n_labels - ++n];
 
         at = new_name(d, at, name->bytes + offset, name->length - offset, hashes[n]);
     }

@@ -240,7 +240,8 @@ static void check_dname(struct draft *d, const struct draft_name *n)
         errors_add(d->errors, draft_place(d, dname), "DNAME beside NS at %s, which is not the apex",
                    show(n, name));
     if (n->flags & DRAFT_IS_WILDCARD)
-        errors_warn(d->errors, draft_place(d, dname), "DNAME at the wildcard %s redirects nothing",
+        errors_warn(d->errors, draft_place(d, dname),
+                    "DNAME at the wildcard %s redirects only names below the asterisk itself",
                     show(n, name));
 }
 
@@ -282,8 +283,7 @@ static void check_names(struct draft *d)
 
         if (parent != NULL) { /* has a lower number, so it is done */
             n->cut = parent->cut;
-            if (parent->flags & (DRAFT_IS_BELOW_DNAME | DRAFT_HAS_DNAME) &&
-                !((parent->flags & DRAFT_IS_WILDCARD) && (parent->flags & DRAFT_HAS_DNAME)))
+            if (parent->flags & (DRAFT_IS_BELOW_DNAME | DRAFT_HAS_DNAME))
                 n->flags |= DRAFT_IS_BELOW_DNAME;
             if ((n->flags & DRAFT_HAS_NS) && (n->flags & DRAFT_IS_WILDCARD))
                 errors_warn(d->errors, draft_place(d, first_of_type(d, n, WIRE_NS)),

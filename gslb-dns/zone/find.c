@@ -201,10 +201,9 @@ void zone_prepare(const struct zone_set *s, const struct wire_name *qname, uint1
     for (unsigned depth = 0;; depth++) {
         /* DS stands on the parent's side of a cut (RFC 4035 section 3.1.4.1). */
         if (s->has_depth[depth] && !(depth == n && qtype == WIRE_DS && out->zone != NULL)) {
-            unsigned at = depth == n ? 0 : qname->offsets[n - depth];
-            if (depth == 0)
-                at = qname->length - 1u;
+            unsigned at = qname->offsets[n - depth];
             const struct zone *z = find_zone(s, h, qname->bytes + at, qname->length - at);
+
             out->zone = z ? z : out->zone;
         }
         if (depth == n)

@@ -68,8 +68,9 @@ static const char *append_origin(struct wire_name *out, size_t at, const struct 
     if (at + origin->length > WIRE_NAME_MAX)
         return "name is longer than 255 bytes with its origin";
     memcpy(out->bytes + at, origin->bytes, origin->length);
-    for (size_t i = 0; i < origin->n_labels; i++)
-        out->offsets[out->n_labels++] = (uint8_t)(at + origin->offsets[i]);
+    for (size_t i = 0; i <= origin->n_labels; i++) /* the root's zero has an offset, too */
+        out->offsets[out->n_labels + i] = (uint8_t)(at + origin->offsets[i]);
+    out->n_labels += origin->n_labels;
     out->length = (uint8_t)(at + origin->length);
     return NULL;
 }

@@ -88,8 +88,7 @@ static struct outcome read_owner(struct zone_reader *z, const struct source *s,
 static bool is_class(struct str s)
 {
     return str_is_nocase(s, "IN") || str_is_nocase(s, "CH") || str_is_nocase(s, "HS") ||
-           str_is_nocase(s, "CS") || str_is_nocase(s, "ANY") ||
-           (s.n > 5 && str_is_nocase((struct str){s.p, 5}, "CLASS"));
+           str_is_nocase(s, "CS") || (s.n > 5 && str_is_nocase((struct str){s.p, 5}, "CLASS"));
 }
 
 static struct outcome read_class(struct zone_reader *z, const struct source *s,
@@ -565,12 +564,23 @@ static struct outcome check_text(struct zone_reader *z, const struct source *s)
 static void complain_file(struct zone_reader *z, const char *path, const struct source *from,
                           const struct token *at)
 {
-    const char *why = errno == EFBIG ? "larger than 2 GiB" : strerror(errno);
+    const char *why = errno == EFBIG    ? "larger than 2 GiB"
+                      : errno == EINVAL ? "not a regular file"
+                                        : strerror(errno);
 
     if (from != NULL)
         scan_complain(from, at, z->errors, "cannot read %s: %s", path, why);
     else
         errors_add(z->errors, (struct place){.file = path}, "cannot read the zone file: %s", why);
+}
+
+/* Fails with errno. A device or a pipe has no end, or another text at the next reload. */
+static struct outcome look_at_file(const char *path, struct stat *out)
+{
+    if (stat(path, out) != 0)
+        return OUTCOME_FAILED;
+    errno = S_ISDIR(out->st_mode) ? EISDIR : EINVAL;
+    return S_ISREG(out->st_mode) ? OUTCOME_OK : OUTCOME_FAILED;
 }
 
 static void read_file(struct zone_reader *z, const char *path, const struct source *from,
@@ -583,7 +593,7 @@ static void read_file(struct zone_reader *z, const char *path, const struct sour
     size_t n;
 
     /* Looked at before it is read: a change in between shows as one at the next reload. */
-    if (stat(path, &file.as_read) != 0 ||
+    if (has_failed(look_at_file(path, &file.as_read)) ||
         has_failed(text_read_file(path, FILE_MAX_BYTES, &text, &n))) {
         complain_file(z, path, from, at);
         return;
