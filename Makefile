@@ -184,6 +184,14 @@ fuzz:
 	@+$(MAKE) --no-print-directory $(PARALLEL) SAN=fuzz CC=$(CLANG) BUILD=$(BUILD)/fuzz fuzzers
 	@tests/fuzz/run $(BUILD)/fuzz $(FUZZ_SECONDS)
 
+# What the hot paths cost without the kernel: tests/bench/ROOM_bench.c.
+BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*_bench.c))
+$(BENCHES): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(DNS_A) $(EDGE_A) $(COMMON_A)
+	$(link)
+.PHONY: bench-micro
+bench-micro: $(BENCHES)
+	$(BUILD)/bench/answer_bench $(wildcard deploy/geoip/*.mmdb)
+
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system

@@ -41,8 +41,8 @@ struct answer_world {
     struct metrics metrics;
 };
 
-static struct world_addresses answer_world_addresses(struct answer_world *w, uint16_t type,
-                                                     int region, uint16_t n)
+static inline struct world_addresses answer_world_addresses(struct answer_world *w, uint16_t type,
+                                                            int region, uint16_t n)
 {
     size_t address_bytes = type == WIRE_A ? 4 : 16, record_bytes = 12 + address_bytes;
     uint8_t *wire = w->records[w->n_records++];
@@ -63,7 +63,7 @@ static struct world_addresses answer_world_addresses(struct answer_world *w, uin
     return (struct world_addresses){wire, n};
 }
 
-static void answer_world_steering(struct answer_world *w)
+static inline void answer_world_steering(struct answer_world *w)
 {
     static const struct steer_region regions[N_REGIONS] = {{50, 8}, {40, -75}};
     static const uint16_t order[N_REGIONS] = {US, EU};
@@ -86,7 +86,7 @@ static void answer_world_steering(struct answer_world *w)
     ensure(w->map != NULL);
 }
 
-static void answer_world_services(struct answer_world *w)
+static inline void answer_world_services(struct answer_world *w)
 {
     static const enum world_mode modes[N_SERVICES] = {[EMPTY] = WORLD_NODATA,
                                                       [REFUSING] = WORLD_REFUSE,
@@ -110,7 +110,7 @@ static void answer_world_services(struct answer_world *w)
     }
 }
 
-static struct zone *answer_world_load(const char *text)
+static inline struct zone *answer_world_load(const char *text)
 {
     struct zone_service services[N_SERVICES];
     struct errors errors = {0};
@@ -132,7 +132,7 @@ static struct zone *answer_world_load(const char *text)
     return zone;
 }
 
-static void answer_world_open(struct answer_world *w, const char *zone_text)
+static inline void answer_world_open(struct answer_world *w, const char *zone_text)
 {
     memset(w, 0, sizeof(*w));
     w->zone = answer_world_load(zone_text);
@@ -150,7 +150,7 @@ static void answer_world_open(struct answer_world *w, const char *zone_text)
     w->metrics = (struct metrics){.table = answer_counter_table, .n = ANSWER_COUNTER_COUNT};
 }
 
-static void answer_world_close(struct answer_world *w)
+static inline void answer_world_close(struct answer_world *w)
 {
     zone_set_free(w->set);
     zone_free(w->zone);
