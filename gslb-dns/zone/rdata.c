@@ -61,105 +61,7 @@ const struct rdata_layout *rdata_layout(uint16_t type)
     return f != NULL && f->layout.n_names > 0 ? &f->layout : NULL;
 }
 
-/* --- names, TTLs, types ------------------------------------------------------------------- */
-
-static const char *append_origin(struct wire_name *out, size_t at, const struct wire_name *origin)
-{
-    if (at + origin->length > WIRE_NAME_MAX)
-        return "name is longer than 255 bytes with its origin";
-    memcpy(out->bytes + at, origin->bytes, origin->length);
-    for (size_t i = 0; i <= origin->n_labels; i++) /* the root's zero has an offset, too */
-        out->offsets[out->n_labels + i] = (uint8_t)(at + origin->offsets[i]);
-    out->n_labels += origin->n_labels;
-    out->length = (uint8_t)(at + origin->length);
-    return NULL;
-}
-
-const char *rdata_parse_name(struct str text, const struct wire_name *origin, struct wire_name *out)
-{
-    static const struct wire_name root = {.length = 1};
-    const char *p = text.p, *end = text.p + text.n;
-    size_t at = 1, label = 0; /* of the label's length byte */
-
-    out->n_labels = 0;
-    if (text.n == 0)
-        return "name is empty";
-    if (text.n == 1 && (*p == '@' || *p == '.'))
-        return append_origin(out, 0, *p == '@' ? origin : &root);
-    while (p < end) {
-        if (*p == '.') {
-            if (at - label == 1)
-                return "name has an empty label";
-            out->bytes[label] = (uint8_t)(at - label - 1);
-            out->offsets[out->n_labels++] = (uint8_t)label;
-            label = at++;
-            p++;
-        } else {
-            if (at - label > 63)
-                return "name has a label longer than 63 bytes";
-            if (!scan_character(&p, end, &out->bytes[at++]))
-                return "name has a bad escape: it is \\. or \\DDD, up to \\255";
-        }
-        if (at > WIRE_NAME_MAX)
-            return "name is longer than 255 bytes";
-    }
-    if (at - label == 1)
-        return append_origin(out, label, &root);
-    out->bytes[label] = (uint8_t)(at - label - 1);
-    out->offsets[out->n_labels++] = (uint8_t)label;
-    return append_origin(out, at, origin);
-}
-
-static uint32_t seconds_of_unit(char c)
-{
-    switch (text_lower((uint8_t)c)) {
-    case 's':
-        return 1;
-    case 'm':
-        return 60;
-    case 'h':
-        return 3600;
-    case 'd':
-        return 86400;
-    case 'w':
-        return 604800;
-    default:
-        return 0;
-    }
-}
-
-bool rdata_parse_ttl(struct str text, uint32_t *out)
-{
-    uint64_t total = 0;
-    size_t i = 0;
-
-    while (i < text.n) {
-        size_t first = i;
-        uint64_t value = 0;
-
-        for (; i < text.n && text.p[i] >= '0' && text.p[i] <= '9'; i++) {
-            value = 10 * value + (uint64_t)(text.p[i] - '0');
-            if (value > INT32_MAX) /* RFC 2181 section 8 */
-                return false;
-        }
-        if (i == first)
-            return false;
-        if (i == text.n) {
-            if (first > 0)
-                return false;
-        } else {
-            uint32_t unit = seconds_of_unit(text.p[i++]);
-            if (unit == 0)
-                return false;
-            value *= unit;
-        }
-        total += value;
-        if (total > INT32_MAX)
-            return false;
-    }
-    *out = (uint32_t)total;
-    return text.n > 0;
-}
+/* --- types -------------------------------------------------------------------------------- */
 
 /* ldns names a type that it does not know by the row 0 of its table. */
 static const ldns_rr_descriptor *descriptor_of(uint16_t type)
@@ -229,8 +131,8 @@ const char *rdata_nearest_type(struct str text)
 static struct outcome complain_field(const struct rdata_context *c, const struct token *t,
                                      const char *label, const char *wanted)
 {
-    scan_complain(c->source, t, c->errors, "%.*s is no %s; %s is wanted",
-                  (int)(t->s.n > 80 ? 80 : t->s.n), t->s.p, label, wanted);
+    scan_complain(c->source, t, c->errors, "%.*s is no %s; %s is wanted", scan_shown(t), t->s.p,
+                  label, wanted);
     return OUTCOME_FAILED;
 }
 
@@ -251,7 +153,7 @@ static struct outcome parse_name_field(const struct rdata_context *c, const stru
                                        const char *label, struct writer *out)
 {
     struct wire_name name;
-    const char *why = rdata_parse_name(t->s, c->origin, &name);
+    const char *why = scan_name(t->s, c->origin, &name);
 
     if (why != NULL) {
         scan_complain(c->source, t, c->errors, "%s: %s", label, why);
@@ -269,7 +171,7 @@ static struct outcome parse_number(const struct rdata_context *c, const struct t
     uint32_t period;
 
     if (kind == 'p') {
-        if (!rdata_parse_ttl(t->s, &period))
+        if (!scan_ttl(t->s, &period))
             return complain_field(c, t, f->labels[field], "seconds or a time like 1h30m");
         value = period;
     } else if (!text_parse_u64(t->s, &value) || value > max) {
@@ -338,13 +240,8 @@ static struct outcome complain_extra(const struct rdata_context *c, const struct
 {
     char buf[16];
 
-    scan_complain(c->source, at, c->errors, "%.*s is more than belongs to %s %s",
-                  (int)(at->s.n > 80 ? 80 : at->s.n), at->s.p,
-                  type == WIRE_A || type == WIRE_AAAA || type == WIRE_NS || type == WIRE_MX ||
-                          type == WIRE_SOA || type == WIRE_SRV
-                      ? "an"
-                      : "a",
-                  wire_type_format(type, buf));
+    scan_complain(c->source, at, c->errors, "%.*s is too much: the %s ends before it",
+                  scan_shown(at), at->s.p, wire_type_format(type, buf));
     return OUTCOME_FAILED;
 }
 
@@ -529,7 +426,7 @@ static struct outcome complain_of_ldns(const struct rdata_context *c, uint16_t t
                       wire_type_format(type, buf), ldns_rr_descriptor_minimum(d), rest->n);
     else
         scan_complain(c->source, at, c->errors, "bad %s: %s at %.*s", wire_type_format(type, buf),
-                      why, (int)(at->s.n > 80 ? 80 : at->s.n), at->s.p);
+                      why, scan_shown(at), at->s.p);
     return OUTCOME_FAILED;
 }
 
@@ -578,8 +475,8 @@ static struct outcome check_tokens(const struct rdata_context *c, uint16_t type,
         if (field == LDNS_RDF_TYPE_HEX)
             return check_hex(c, t, rest->n - i);
         if (max > 0 && (!text_parse_u64(t->s, &value) || value > max)) {
-            scan_complain(c->source, t, c->errors, "%.*s is no number up to %llu",
-                          (int)(t->s.n > 80 ? 80 : t->s.n), t->s.p, (unsigned long long)max);
+            scan_complain(c->source, t, c->errors, "%.*s is no number up to %llu", scan_shown(t),
+                          t->s.p, (unsigned long long)max);
             return OUTCOME_FAILED;
         }
     }

@@ -40,11 +40,6 @@ static bool is_exhausted(const struct zone_reader *z)
     return z->errors->n_errors - z->errors_before > FAULTS_MAX;
 }
 
-static int shown(const struct token *t)
-{
-    return (int)(t->s.n > 80 ? 80 : t->s.n);
-}
-
 /* --- records ------------------------------------------------------------------------------ */
 
 static void complain_outside(struct zone_reader *z, const struct source *s, const struct token *t,
@@ -68,7 +63,7 @@ static struct outcome read_owner(struct zone_reader *z, const struct source *s,
                                  const struct token *t)
 {
     struct wire_name name;
-    const char *why = rdata_parse_name(t->s, &z->origin, &name);
+    const char *why = scan_name(t->s, &z->origin, &name);
 
     z->has_owner = true;
     z->owner = DRAFT_NONE;
@@ -96,7 +91,7 @@ static struct outcome read_class(struct zone_reader *z, const struct source *s,
 {
     if (str_is_nocase(t->s, "IN") || str_is_nocase(t->s, "CLASS1"))
         return OUTCOME_OK;
-    scan_complain(s, t, z->errors, "class %.*s: only IN is served", shown(t), t->s.p);
+    scan_complain(s, t, z->errors, "class %.*s: only IN is served", scan_shown(t), t->s.p);
     return OUTCOME_FAILED;
 }
 
@@ -115,12 +110,12 @@ static struct outcome complain_type(struct zone_reader *z, const struct source *
     if (str_is_nocase(t->s, "ALIAS") || str_is_nocase(t->s, "ANAME"))
         scan_complain(s, t, z->errors,
                       "%.*s is no DNS type; give the name as a service, or write its addresses",
-                      shown(t), t->s.p);
+                      scan_shown(t), t->s.p);
     else if (near != NULL)
-        scan_complain(s, t, z->errors, "unknown type %.*s; did you mean %s?", shown(t), t->s.p,
+        scan_complain(s, t, z->errors, "unknown type %.*s; did you mean %s?", scan_shown(t), t->s.p,
                       near);
     else
-        scan_complain(s, t, z->errors, "unknown type %.*s", shown(t), t->s.p);
+        scan_complain(s, t, z->errors, "unknown type %.*s", scan_shown(t), t->s.p);
     return OUTCOME_FAILED;
 }
 
@@ -152,10 +147,10 @@ static struct outcome read_head(struct zone_reader *z, const struct source *s,
                 return OUTCOME_FAILED;
             h->has_class = true;
         } else if (!h->has_ttl && !t->is_quoted && t->s.p[0] >= '0' && t->s.p[0] <= '9') {
-            if (!rdata_parse_ttl(t->s, &h->ttl_s)) {
+            if (!scan_ttl(t->s, &h->ttl_s)) {
                 scan_complain(s, t, z->errors,
                               "%.*s is no TTL: seconds, or a time like 1h30m, at most 2147483647",
-                              shown(t), t->s.p);
+                              scan_shown(t), t->s.p);
                 return OUTCOME_FAILED;
             }
             h->has_ttl = true;
@@ -248,7 +243,7 @@ static struct outcome check_count(struct zone_reader *z, const struct source *s,
 static struct outcome parse_origin(struct zone_reader *z, const struct source *s,
                                    const struct token *t, struct wire_name *out)
 {
-    const char *why = rdata_parse_name(t->s, &z->origin, out);
+    const char *why = scan_name(t->s, &z->origin, out);
 
     if (why == NULL)
         return OUTCOME_OK;
@@ -270,10 +265,10 @@ static void do_ttl(struct zone_reader *z, const struct source *s, const struct e
 {
     if (has_failed(check_count(z, s, e, 2, "a time")))
         return;
-    if (!rdata_parse_ttl(e->tokens[1].s, &z->default_ttl)) {
+    if (!scan_ttl(e->tokens[1].s, &z->default_ttl)) {
         scan_complain(s, &e->tokens[1], z->errors,
                       "%.*s is no TTL: seconds, or a time like 1h30m, at most 2147483647",
-                      shown(&e->tokens[1]), e->tokens[1].s.p);
+                      scan_shown(&e->tokens[1]), e->tokens[1].s.p);
         return;
     }
     z->has_default_ttl = true;
@@ -311,165 +306,10 @@ static void do_include(struct zone_reader *z, const struct source *s, const stru
     free(path);
 }
 
-/* --- $GENERATE ---------------------------------------------------------------------------- */
-
-struct range {
-    uint64_t start, stop, step;
-};
-
-static bool parse_range(struct str s, struct range *r)
-{
-    const char *dash = memchr(s.p, '-', s.n), *slash = memchr(s.p, '/', s.n);
-    size_t stop_at = dash ? (size_t)(dash + 1 - s.p) : 0;
-    size_t stop_end = slash ? (size_t)(slash - s.p) : s.n;
-
-    r->step = 1;
-    return dash != NULL && stop_end > stop_at &&
-           text_parse_u64((struct str){s.p, stop_at - 1}, &r->start) &&
-           text_parse_u64((struct str){s.p + stop_at, stop_end - stop_at}, &r->stop) &&
-           (slash == NULL ||
-            text_parse_u64((struct str){slash + 1, s.n - stop_end - 1}, &r->step)) &&
-           r->start <= r->stop && r->stop <= INT32_MAX && r->step > 0 && r->step <= INT32_MAX;
-}
-
-/* A number of $GENERATE's ${offset,width,base}: as bases go in BIND, d o x X, and n N for nibbles
- * in reverse order with dots between. */
-struct counter_form {
-    int64_t offset;
-    uint64_t width;
-    char base;
-};
-
-static bool parse_counter_form(struct str s, struct counter_form *f)
-{
-    struct str parts[3] = {{0}};
-    size_t n = 0;
-    uint64_t offset;
-    bool is_negative;
-
-    *f = (struct counter_form){.base = 'd'};
-    for (size_t i = 0, from = 0; i <= s.n; i++) {
-        if (i < s.n && s.p[i] != ',')
-            continue;
-        if (n == COUNT_OF(parts))
-            return false;
-        parts[n++] = (struct str){s.p + from, i - from};
-        from = i + 1;
-    }
-    is_negative = parts[0].n > 0 && parts[0].p[0] == '-';
-    if (is_negative || (parts[0].n > 0 && parts[0].p[0] == '+'))
-        parts[0].p++, parts[0].n--;
-    if (!text_parse_u64(parts[0], &offset) || offset > INT32_MAX ||
-        (n > 1 && (!text_parse_u64(parts[1], &f->width) || f->width > 63)))
-        return false;
-    f->offset = is_negative ? -(int64_t)offset : (int64_t)offset;
-    if (n == 3) {
-        if (parts[2].n != 1 || strchr("doxXnN", parts[2].p[0]) == NULL)
-            return false;
-        f->base = parts[2].p[0];
-    }
-    return true;
-}
-
-static void add_nibbles(struct text *t, const struct counter_form *f, uint64_t value)
-{
-    const char *digits = f->base == 'n' ? "0123456789abcdef" : "0123456789ABCDEF";
-    uint64_t width = f->width;
-
-    do { /* the width counts the dots too */
-        text_add(t, &digits[value & 15], 1);
-        value >>= 4;
-        width -= width > 0;
-        if (width > 0 || value > 0) {
-            text_adds(t, ".");
-            width -= width > 0;
-        }
-    } while (width > 0 || value > 0);
-}
-
-static bool add_counter(struct text *t, const struct counter_form *f, uint64_t i)
-{
-    int64_t value = (int64_t)i + f->offset;
-    int width = (int)f->width;
-
-    if (value < 0)
-        return false;
-    switch (f->base) {
-    case 'o':
-        text_addf(t, "%0*llo", width, (unsigned long long)value);
-        break;
-    case 'x':
-        text_addf(t, "%0*llx", width, (unsigned long long)value);
-        break;
-    case 'X':
-        text_addf(t, "%0*llX", width, (unsigned long long)value);
-        break;
-    case 'n':
-    case 'N':
-        add_nibbles(t, f, (uint64_t)value);
-        break;
-    default:
-        text_addf(t, "%0*lld", width, (long long)value);
-    }
-    return true;
-}
-
-/* $ is the value, $$ and \$ a dollar sign. False: a bad ${...}. */
-static bool add_generated(struct text *t, struct str pattern, uint64_t i)
-{
-    const char *p = pattern.p, *end = p + pattern.n;
-
-    while (p < end) {
-        struct counter_form f = {.base = 'd'};
-        const char *close;
-
-        if (*p == '\\' && p + 1 < end) {
-            text_add(t, p[1] == '$' ? p + 1 : p, p[1] == '$' ? 1 : 2);
-            p += 2;
-        } else if (*p != '$') {
-            text_add(t, p++, 1);
-        } else if (p + 1 < end && p[1] == '$') {
-            text_add(t, p, 1);
-            p += 2;
-        } else if (p + 1 < end && p[1] == '{') {
-            close = memchr(p, '}', (size_t)(end - p));
-            if (close == NULL ||
-                !parse_counter_form((struct str){p + 2, (size_t)(close - p - 2)}, &f) ||
-                !add_counter(t, &f, i))
-                return false;
-            p = close + 1;
-        } else {
-            p++;
-            add_counter(t, &f, i);
-        }
-    }
-    return true;
-}
-
-/* One record's text. As in BIND, data that is one quoted string is meant without the quotes. */
-static bool generate_line(const struct entry *e, uint64_t i, struct text *line)
-{
-    bool is_one = e->tokens[e->n - 1].is_quoted;
-
-    for (size_t k = 2; k < e->n - 1 && is_one; k++)
-        is_one = !e->tokens[k].is_quoted;
-    line->n = 0;
-    for (size_t k = 2; k < e->n; k++) {
-        bool is_quoted = e->tokens[k].is_quoted && !is_one;
-
-        text_adds(line, k > 2 ? " " : "");
-        text_adds(line, is_quoted ? "\"" : "");
-        if (!add_generated(line, e->tokens[k].s, i))
-            return false;
-        text_adds(line, is_quoted ? "\"" : "");
-    }
-    return true;
-}
-
 static void do_generate(struct zone_reader *z, const struct source *s, const struct entry *e)
 {
     struct text line = {0};
-    struct range range;
+    struct scan_range range;
 
     if (e->n < 5) {
         scan_complain(s, &e->tokens[0], z->errors,
@@ -477,10 +317,10 @@ static void do_generate(struct zone_reader *z, const struct source *s, const str
                       "$GENERATE 1-9 host$ A 192.0.2.$");
         return;
     }
-    if (!parse_range(e->tokens[1].s, &range)) {
+    if (!scan_range(e->tokens[1].s, &range)) {
         scan_complain(s, &e->tokens[1], z->errors,
                       "%.*s is no range: START-STOP or START-STOP/STEP wanted",
-                      shown(&e->tokens[1]), e->tokens[1].s.p);
+                      scan_shown(&e->tokens[1]), e->tokens[1].s.p);
         return;
     }
     for (uint64_t i = range.start; i <= range.stop && !is_exhausted(z); i += range.step) {
@@ -491,7 +331,7 @@ static void do_generate(struct zone_reader *z, const struct source *s, const str
                           GENERATED_MAX);
             break;
         }
-        if (!generate_line(e, i, &line)) {
+        if (!scan_generate(e, i, &line)) {
             scan_complain(
                 s, &e->tokens[2], z->errors,
                 "bad counter for the value %llu: ${OFFSET,WIDTH,BASE} wanted, base one of "
@@ -526,7 +366,7 @@ static void read_directive(struct zone_reader *z, const struct source *s, const 
     }
     scan_complain(s, &e->tokens[0], z->errors,
                   "unknown directive %.*s; there are $ORIGIN, $TTL, $INCLUDE and $GENERATE",
-                  shown(&e->tokens[0]), e->tokens[0].s.p);
+                  scan_shown(&e->tokens[0]), e->tokens[0].s.p);
 }
 
 /* --- sources ------------------------------------------------------------------------------ */

@@ -192,3 +192,253 @@ bool scan_entry(struct source *s, struct entry *e, struct errors *errors)
     }
     return e->n > 0 || e->is_bad;
 }
+
+/* --- names and times ---------------------------------------------------------------------- */
+
+static const char *append_origin(struct wire_name *out, size_t at, const struct wire_name *origin)
+{
+    if (at + origin->length > WIRE_NAME_MAX)
+        return "name is longer than 255 bytes with its origin";
+    memcpy(out->bytes + at, origin->bytes, origin->length);
+    for (size_t i = 0; i <= origin->n_labels; i++) /* the root's zero has an offset, too */
+        out->offsets[out->n_labels + i] = (uint8_t)(at + origin->offsets[i]);
+    out->n_labels += origin->n_labels;
+    out->length = (uint8_t)(at + origin->length);
+    return NULL;
+}
+
+const char *scan_name(struct str text, const struct wire_name *origin, struct wire_name *out)
+{
+    static const struct wire_name root = {.length = 1};
+    const char *p = text.p, *end = text.p + text.n;
+    size_t at = 1, label = 0; /* of the label's length byte */
+
+    out->n_labels = 0;
+    if (text.n == 0)
+        return "name is empty";
+    if (text.n == 1 && (*p == '@' || *p == '.'))
+        return append_origin(out, 0, *p == '@' ? origin : &root);
+    while (p < end) {
+        if (*p == '.') {
+            if (at - label == 1)
+                return "name has an empty label";
+            out->bytes[label] = (uint8_t)(at - label - 1);
+            out->offsets[out->n_labels++] = (uint8_t)label;
+            label = at++;
+            p++;
+        } else {
+            if (at - label > 63)
+                return "name has a label longer than 63 bytes";
+            if (!scan_character(&p, end, &out->bytes[at++]))
+                return "name has a bad escape: it is \\. or \\DDD, up to \\255";
+        }
+        if (at > WIRE_NAME_MAX)
+            return "name is longer than 255 bytes";
+    }
+    if (at - label == 1)
+        return append_origin(out, label, &root);
+    out->bytes[label] = (uint8_t)(at - label - 1);
+    out->offsets[out->n_labels++] = (uint8_t)label;
+    return append_origin(out, at, origin);
+}
+
+static uint32_t seconds_of_unit(char c)
+{
+    switch (text_lower((uint8_t)c)) {
+    case 's':
+        return 1;
+    case 'm':
+        return 60;
+    case 'h':
+        return 3600;
+    case 'd':
+        return 86400;
+    case 'w':
+        return 604800;
+    default:
+        return 0;
+    }
+}
+
+bool scan_ttl(struct str text, uint32_t *out)
+{
+    uint64_t total = 0;
+    size_t i = 0;
+
+    while (i < text.n) {
+        size_t first = i;
+        uint64_t value = 0;
+
+        for (; i < text.n && text.p[i] >= '0' && text.p[i] <= '9'; i++) {
+            value = 10 * value + (uint64_t)(text.p[i] - '0');
+            if (value > INT32_MAX) /* RFC 2181 section 8 */
+                return false;
+        }
+        if (i == first)
+            return false;
+        if (i == text.n) {
+            if (first > 0)
+                return false;
+        } else {
+            uint32_t unit = seconds_of_unit(text.p[i++]);
+            if (unit == 0)
+                return false;
+            value *= unit;
+        }
+        total += value;
+        if (total > INT32_MAX)
+            return false;
+    }
+    *out = (uint32_t)total;
+    return text.n > 0;
+}
+
+/* --- $GENERATE ---------------------------------------------------------------------------- */
+
+bool scan_range(struct str s, struct scan_range *r)
+{
+    const char *dash = memchr(s.p, '-', s.n), *slash = memchr(s.p, '/', s.n);
+    size_t stop_at = dash ? (size_t)(dash + 1 - s.p) : 0;
+    size_t stop_end = slash ? (size_t)(slash - s.p) : s.n;
+
+    r->step = 1;
+    return dash != NULL && stop_end > stop_at &&
+           text_parse_u64((struct str){s.p, stop_at - 1}, &r->start) &&
+           text_parse_u64((struct str){s.p + stop_at, stop_end - stop_at}, &r->stop) &&
+           (slash == NULL ||
+            text_parse_u64((struct str){slash + 1, s.n - stop_end - 1}, &r->step)) &&
+           r->start <= r->stop && r->stop <= INT32_MAX && r->step > 0 && r->step <= INT32_MAX;
+}
+
+/* A number of $GENERATE's ${offset,width,base}: as bases go in BIND, d o x X, and n N for nibbles
+ * in reverse order with dots between. */
+struct counter_form {
+    int64_t offset;
+    uint64_t width;
+    char base;
+};
+
+static bool parse_counter_form(struct str s, struct counter_form *f)
+{
+    struct str parts[3] = {{0}};
+    size_t n = 0;
+    uint64_t offset;
+    bool is_negative;
+
+    *f = (struct counter_form){.base = 'd'};
+    for (size_t i = 0, from = 0; i <= s.n; i++) {
+        if (i < s.n && s.p[i] != ',')
+            continue;
+        if (n == COUNT_OF(parts))
+            return false;
+        parts[n++] = (struct str){s.p + from, i - from};
+        from = i + 1;
+    }
+    is_negative = parts[0].n > 0 && parts[0].p[0] == '-';
+    if (is_negative || (parts[0].n > 0 && parts[0].p[0] == '+'))
+        parts[0].p++, parts[0].n--;
+    if (!text_parse_u64(parts[0], &offset) || offset > INT32_MAX ||
+        (n > 1 && (!text_parse_u64(parts[1], &f->width) || f->width > 63)))
+        return false;
+    f->offset = is_negative ? -(int64_t)offset : (int64_t)offset;
+    if (n == 3) {
+        if (parts[2].n != 1 || strchr("doxXnN", parts[2].p[0]) == NULL)
+            return false;
+        f->base = parts[2].p[0];
+    }
+    return true;
+}
+
+static void add_nibbles(struct text *t, const struct counter_form *f, uint64_t value)
+{
+    const char *digits = f->base == 'n' ? "0123456789abcdef" : "0123456789ABCDEF";
+    uint64_t width = f->width;
+
+    do { /* the width counts the dots too */
+        text_add(t, &digits[value & 15], 1);
+        value >>= 4;
+        width -= width > 0;
+        if (width > 0 || value > 0) {
+            text_adds(t, ".");
+            width -= width > 0;
+        }
+    } while (width > 0 || value > 0);
+}
+
+static bool add_counter(struct text *t, const struct counter_form *f, uint64_t i)
+{
+    int64_t value = (int64_t)i + f->offset;
+    int width = (int)f->width;
+
+    if (value < 0)
+        return false;
+    switch (f->base) {
+    case 'o':
+        text_addf(t, "%0*llo", width, (unsigned long long)value);
+        break;
+    case 'x':
+        text_addf(t, "%0*llx", width, (unsigned long long)value);
+        break;
+    case 'X':
+        text_addf(t, "%0*llX", width, (unsigned long long)value);
+        break;
+    case 'n':
+    case 'N':
+        add_nibbles(t, f, (uint64_t)value);
+        break;
+    default:
+        text_addf(t, "%0*lld", width, (long long)value);
+    }
+    return true;
+}
+
+/* $ is the value, $$ and \$ a dollar sign. False: a bad ${...}. */
+static bool add_generated(struct text *t, struct str pattern, uint64_t i)
+{
+    const char *p = pattern.p, *end = p + pattern.n;
+
+    while (p < end) {
+        struct counter_form f = {.base = 'd'};
+        const char *close;
+
+        if (*p == '\\' && p + 1 < end) {
+            text_add(t, p[1] == '$' ? p + 1 : p, p[1] == '$' ? 1 : 2);
+            p += 2;
+        } else if (*p != '$') {
+            text_add(t, p++, 1);
+        } else if (p + 1 < end && p[1] == '$') {
+            text_add(t, p, 1);
+            p += 2;
+        } else if (p + 1 < end && p[1] == '{') {
+            close = memchr(p, '}', (size_t)(end - p));
+            if (close == NULL ||
+                !parse_counter_form((struct str){p + 2, (size_t)(close - p - 2)}, &f) ||
+                !add_counter(t, &f, i))
+                return false;
+            p = close + 1;
+        } else {
+            p++;
+            add_counter(t, &f, i);
+        }
+    }
+    return true;
+}
+
+bool scan_generate(const struct entry *e, uint64_t i, struct text *line)
+{
+    bool is_one = e->tokens[e->n - 1].is_quoted;
+
+    for (size_t k = 2; k < e->n - 1 && is_one; k++)
+        is_one = !e->tokens[k].is_quoted;
+    line->n = 0;
+    for (size_t k = 2; k < e->n; k++) {
+        bool is_quoted = e->tokens[k].is_quoted && !is_one;
+
+        text_adds(line, k > 2 ? " " : "");
+        text_adds(line, is_quoted ? "\"" : "");
+        if (!add_generated(line, e->tokens[k].s, i))
+            return false;
+        text_adds(line, is_quoted ? "\"" : "");
+    }
+    return true;
+}

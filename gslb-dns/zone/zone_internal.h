@@ -2,7 +2,8 @@
 /*
  * What the files of the zone room share. A zone is made in four steps, each in a file of its own:
  *
- *   scan  text → entries: a line, or several within parentheses, as tokens with their places
+ *   scan  text → entries: a line, or several within parentheses, as tokens with their places;
+ *         tokens → names and times
  *   read  entries → directives obeyed, records with owner, TTL and type;  rdata: tokens → wire
  *   check the draft: what is wrong although each line is right
  *   build the draft → one block of nodes and RRsets as zone.h shows them
@@ -150,6 +151,11 @@ bool scan_entry(struct source *s, struct entry *e, struct errors *errors);
 /* Reports a mistake at a token of a source: file, line, column, and the line itself. */
 void scan_complain(const struct source *s, const struct token *at, struct errors *errors,
                    const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* How much of a token a message shows, for "%.*s". */
+static inline int scan_shown(const struct token *t)
+{
+    return (int)(t->s.n > 80 ? 80 : t->s.n);
+}
 /* One character of unquoted or quoted text: itself, \X or \DDD. False: a bad escape. */
 static inline bool scan_character(const char **p, const char *end, uint8_t *out)
 {
@@ -176,14 +182,23 @@ static inline bool scan_character(const char **p, const char *end, uint8_t *out)
     return value <= 255;
 }
 
-/* --- rdata -------------------------------------------------------------------------------- */
-
 /* A name as written, relative to origin unless it ends in a dot; its letters' case is kept. The
  * reason why it is none, or NULL. */
-const char *rdata_parse_name(struct str text, const struct wire_name *origin,
-                             struct wire_name *out);
+const char *scan_name(struct str text, const struct wire_name *origin, struct wire_name *out);
 /* "3600" or "1h30m", each number with its unit then (s m h d w). At most 2^31 - 1. */
-MUST_USE bool rdata_parse_ttl(struct str text, uint32_t *out);
+MUST_USE bool scan_ttl(struct str text, uint32_t *out);
+
+/* $GENERATE's START-STOP[/STEP]. */
+struct scan_range {
+    uint64_t start, stop, step;
+};
+MUST_USE bool scan_range(struct str s, struct scan_range *r);
+/* The text of the record that a $GENERATE entry makes for the value i. As in BIND, data that is
+ * one quoted string is meant without the quotes. False: a bad ${...}. */
+MUST_USE bool scan_generate(const struct entry *e, uint64_t i, struct text *line);
+
+/* --- rdata -------------------------------------------------------------------------------- */
+
 /* 0: no such type. Knows the mnemonics and TYPE65280. */
 uint16_t rdata_type(struct str text);
 /* The known type nearest to a misspelt one; NULL: nothing near. */

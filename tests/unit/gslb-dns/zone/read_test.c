@@ -245,7 +245,7 @@ static const struct bad_case bad_cases[] = {
     {"IPv4 for AAAA", APEX "a AAAA 192.0.2.1\n", ":3:8: error: 192.0.2.1 is no IPv6 address"},
     {"no address", APEX "a A\n", ":3:3: error: A without its IPv4 address"},
     {"more than an address", APEX "a A 192.0.2.1 192.0.2.2\n",
-     ":3:15: error: 192.0.2.2 is more than belongs to an A"},
+     ":3:15: error: 192.0.2.2 is too much: the A ends before it"},
     {"MX without server", APEX "a MX 10\n", ":3:6: error: MX without its mail server"},
     {"MX without preference", APEX "a MX mail\n", ":3:6: error: mail is no preference; a number"},
     {"MX preference too large", APEX "a MX 65536 mail\n", ":3:6: error: 65536 is no preference"},
