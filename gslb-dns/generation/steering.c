@@ -45,13 +45,11 @@ static struct steer_map *make_steer_map(const struct config *c, const struct con
 static struct outcome compile(struct generation *g, struct steering *x, struct errors *errors)
 {
     struct geo_plan plan = {.classify = steer_classify, .arg = x->steer};
-    struct progress progress;
+    struct progress progress; /* geo_compile starts and ends it */
 
     if (!steer_map_policy(x->steer)->is_by_location)
         return OUTCOME_OK;
-    progress_start(&progress, "compiling the GeoIP database", 0);
     x->map = geo_compile(g->geo, &plan, &progress, errors);
-    progress_end(&progress);
     return x->map != NULL ? OUTCOME_OK : OUTCOME_FAILED;
 }
 
