@@ -16,6 +16,7 @@ struct edge {
     int64_t unlinked_ms;    /* when the link was lost; 0: it was not */
     int64_t lost_ms;        /* when it went from UP by silence or a lost link; 0: otherwise */
     bool is_kept;
+    bool is_presumed; /* the node has just started: taken as up until heard, or for stale_after */
     bool is_draining;
     int64_t drain_since_ms;
     char drain_reason[HEALTH_REASON];
@@ -28,7 +29,8 @@ struct health {
     bool is_suspect;    /* edges are kept */
     int64_t suspect_ms; /* since when */
     int64_t keep_until_ms;
-    bool is_ending; /* an edge was heard again: the others have until keep_until_ms */
+    int64_t presume_until_ms; /* see is_presumed */
+    bool is_ending;           /* an edge was heard again: the others have until keep_until_ms */
     struct edge edges[];
 };
 
@@ -63,8 +65,8 @@ static bool show(struct edge *e)
     s->state = e->is_draining ? HEALTH_DRAINING : e->state;
     s->since_ms = e->is_draining ? e->drain_since_ms : e->state_since_ms;
     memcpy(s->reason, e->is_draining ? e->drain_reason : e->state_reason, sizeof(s->reason));
-    s->is_usable = !e->is_draining && (e->state == HEALTH_UP || e->is_kept);
-    s->is_kept = s->is_usable && e->state != HEALTH_UP;
+    s->is_usable = !e->is_draining && (e->state == HEALTH_UP || e->is_kept || e->is_presumed);
+    s->is_kept = s->is_usable && e->is_kept;
     return s->is_usable != was_usable;
 }
 
@@ -205,6 +207,9 @@ static void advance(struct health *h, int64_t now_ms)
             lose(h, e);
         }
     }
+    if (now_ms >= h->presume_until_ms)
+        for (size_t i = 0; i < h->n_edges; i++)
+            h->edges[i].is_presumed = false;
     if (is_loss && !h->is_suspect)
         suspect_self(h);
     if (h->is_suspect && now_ms >= h->keep_until_ms)
@@ -255,6 +260,7 @@ bool health_on_report(struct health *h, size_t edge, bool can_serve, const char 
     e->shown.reported_ms = h->now_ms;
     e->unlinked_ms = 0;
     e->lost_ms = 0;
+    e->is_presumed = false;
     if (can_serve)
         take_good(h, e);
     else
@@ -310,6 +316,8 @@ int64_t health_next_change_ms(const struct health *h)
 
         if (is_followed(e) && silent_at_ms(h, e) < next)
             next = silent_at_ms(h, e);
+        if (e->is_presumed && h->presume_until_ms < next)
+            next = h->presume_until_ms;
     }
     return next;
 }
@@ -332,8 +340,10 @@ struct health *health_new(size_t n_edges, const struct health_settings *settings
     h->settings = *settings;
     h->n_edges = n_edges;
     h->now_ms = now_ms;
+    h->presume_until_ms = now_ms + settings->stale_after_ms;
     for (size_t i = 0; i < n_edges; i++) {
         h->edges[i].state_since_ms = now_ms;
+        h->edges[i].is_presumed = true;
         set_reason(h->edges[i].state_reason, "no report yet");
         show(&h->edges[i]);
     }
@@ -349,7 +359,9 @@ struct health *health_take_over(const struct health *old, const size_t *old_inde
     h->is_ending = old->is_ending;
     h->suspect_ms = old->suspect_ms;
     h->keep_until_ms = old->keep_until_ms;
+    h->presume_until_ms = old->presume_until_ms;
     for (size_t i = 0; i < n_edges; i++) {
+        h->edges[i].is_presumed = false; /* an edge that is new to a running node shows itself */
         if (old_index[i] == SIZE_MAX)
             continue;
         ensure(old_index[i] < old->n_edges);

@@ -12,7 +12,9 @@
  *   any ──drain──▶ DRAINING ──undrain──▶ what the reports said meanwhile
  *
  * The first good report of an edge that was never heard of makes it UP at once: a node that starts
- * (or restarts) beside a healthy fleet must not answer "all down" for up_threshold seconds.
+ * (or restarts) beside a healthy fleet must not answer "all down" for up_threshold seconds. Until
+ * then, and for stale_after at most, a node that has just started presumes all of its edges up:
+ * else the first edge to connect would get the whole world's visitors until the others have.
  *
  * A run of good reports must be steady: reports that come within a twelfth of stale_after of each
  * other count once, so that a link which was stuck and now delivers what had queued up cannot lift
@@ -52,7 +54,7 @@ struct health_edge {
     int64_t since_ms; /* monotonic */
     char reason[HEALTH_REASON];
     bool is_connected;
-    bool is_usable;      /* in the answers: UP, or kept by fail static */
+    bool is_usable;      /* in the answers: UP, kept by fail static, or presumed at start */
     bool is_kept;        /* in the answers by fail static only */
     int64_t reported_ms; /* newest report, 0: none */
 };
