@@ -26,8 +26,7 @@ struct slot {
     enum wire_verdict verdict;
     enum zone_verdict found;
     struct zone_lookup lookup;
-    const struct ip *client; /* of whom steering asks; NULL: not to be used */
-    struct ip source;
+    struct ip source; /* read only when steering asks */
     struct wire_query q;
 };
 
@@ -109,16 +108,13 @@ static void read_query(struct answer_context *c, const struct world *w,
 /* ---- step 2 ---- */
 
 /* Whom the answer is for: the ECS prefix, else where the packet came from. SOURCE 0 asks that
- * neither be used (RFC 7871 section 7.1.2). */
-static void find_client(const struct answer_query *io, struct slot *s)
+ * neither be used (RFC 7871 section 7.1.2): NULL. */
+static const struct ip *find_client(const struct answer_query *io, struct slot *s)
 {
-    s->client = NULL;
-    if (!s->q.ecs.is_present) {
-        s->source = addr_ip(io->source);
-        s->client = &s->source;
-    } else if (s->q.ecs.source_bits > 0) {
-        s->client = &s->q.ecs.address;
-    }
+    if (s->q.ecs.is_present)
+        return s->q.ecs.source_bits > 0 ? &s->q.ecs.address : NULL;
+    s->source = addr_ip(io->source);
+    return &s->source;
 }
 
 static void find_name(const struct world *w, const struct answer_query *io, struct slot *s)
@@ -127,11 +123,12 @@ static void find_name(const struct world *w, const struct answer_query *io, stru
         return;
     s->found =
         s->lookup.zone == NULL ? ZONE_NOT_OURS : zone_find(&s->lookup, &s->q.qname, s->q.qtype);
-    find_client(io, s);
     if (s->found == ZONE_STEERED) {
         const struct geo_map *map = w->services[s->lookup.node->service].map;
-        if (map != NULL && s->client != NULL)
-            geo_prefetch(map, s->client);
+        const struct ip *client = find_client(io, s);
+
+        if (map != NULL && client != NULL)
+            geo_prefetch(map, client);
     } else if (s->found == ZONE_ANSWER) {
         __builtin_prefetch(s->lookup.rrset->wire);
     }
@@ -174,7 +171,7 @@ static uint32_t compose(struct answer_context *c, const struct world *w,
     count(c, rcode_counter(m.rcode));
     if (unlikely(m.is_truncated))
         count(c, ANSWER_COUNTER_TRUNCATED);
-    return message_finish(&m, io, &s->q, w);
+    return message_finish(&m, &s->q, w);
 }
 
 static void explain_verdict(struct message *m, const struct slot *s)
@@ -346,7 +343,7 @@ static enum step add_steered(struct answer_context *c, const struct world *w, st
 
     if (is_v6 ? !service->has_aaaa : !service->has_a)
         return add_negative(c, s, m);
-    by = answer_steer(w, number, s->client);
+    by = answer_steer(w, number, find_client(m->io, s));
     count_steered(c, s, &by);
     m->scope = by.scope;
     if (unlikely(by.mode != WORLD_STEER))

@@ -27,6 +27,7 @@ enum section { SECTION_ANSWER, SECTION_AUTHORITY, SECTION_ADDITIONAL, SECTION_CO
 
 /* One answer. Offsets count from the message's first byte. */
 struct message {
+    const struct answer_query *io;
     uint8_t *out;
     uint32_t records_at; /* behind the question */
     uint32_t at;         /* where the next record goes */
@@ -61,7 +62,6 @@ MUST_USE bool message_add_record(struct message *m, uint16_t type, uint32_t ttl_
 /* Leaves the question and, later, OPT; TC says so. */
 void message_truncate(struct message *m);
 /* OPT and header; the message's size. */
-uint32_t message_finish(struct message *m, const struct answer_query *io,
-                        const struct wire_query *q, const struct world *w);
+uint32_t message_finish(struct message *m, const struct wire_query *q, const struct world *w);
 
 #endif

@@ -72,6 +72,7 @@ static uint32_t answer_cap(const struct answer_query *io, const struct wire_quer
 void message_begin(struct message *m, const struct answer_query *io, const struct wire_query *q,
                    const struct world *w)
 {
+    m->io = io;
     m->out = io->out;
     m->at = WIRE_HEADER;
     m->cap = answer_cap(io, q, w);
@@ -228,8 +229,7 @@ static uint8_t *put_ede(const struct message *m, uint8_t *p)
     return p + 2 + text_bytes;
 }
 
-static void put_opt(struct message *m, const struct answer_query *io, const struct wire_query *q,
-                    const struct world *w)
+static void put_opt(struct message *m, const struct wire_query *q, const struct world *w)
 {
     uint8_t *opt = m->out + m->at, *p = opt + OPT_FIXED;
 
@@ -244,7 +244,7 @@ static void put_opt(struct message *m, const struct answer_query *io, const stru
         p = put_ecs(p, q, m->scope);
     if (unlikely(wants_nsid(q, w)))
         p = put_nsid(p, w->nsid);
-    if (unlikely(wants_keepalive(q, io->is_tcp)))
+    if (unlikely(wants_keepalive(q, m->io->is_tcp)))
         p = put_keepalive(p, w != NULL ? w->tcp_idle_ms : 0);
     if (unlikely(m->ede != EDE_NONE))
         p = put_ede(m, p);
@@ -268,11 +268,10 @@ static void put_header(const struct message *m, const struct wire_query *q)
     bytes_put_u16(p + 10, m->counts[SECTION_ADDITIONAL]);
 }
 
-uint32_t message_finish(struct message *m, const struct answer_query *io,
-                        const struct wire_query *q, const struct world *w)
+uint32_t message_finish(struct message *m, const struct wire_query *q, const struct world *w)
 {
     if (q->has_edns)
-        put_opt(m, io, q, w);
+        put_opt(m, q, w);
     put_header(m, q);
     return m->at;
 }

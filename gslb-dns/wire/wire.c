@@ -29,17 +29,30 @@ enum edns_option {
 
 enum { ECS_FIXED = 4, COOKIE_CLIENT = 8, COOKIE_FULL_MIN = 16, COOKIE_FULL_MAX = 40 };
 
-/* Folds a whole wire name at once: the length bytes between its labels are at most 63, below 'A',
- * and so stay what they are. Works on the 16 byte steps that compilers turn into vectors; the
- * buffer's size is a multiple of 16 above WIRE_NAME_MAX. */
-static void fold_name(struct wire_name *name)
-{
-    _Static_assert(sizeof(name->bytes) % 16 == 0, "folding steps of 16 bytes");
+enum { STEP = 16 }; /* what compilers turn into one vector */
 
-    for (size_t at = 0; at < name->length; at += 16) {
-        uint8_t *p = name->bytes + at;
-        for (size_t i = 0; i < 16; i++)
-            p[i] |= (uint8_t)(p[i] - 'A') < 26 ? 0x20 : 0;
+static inline void fold_step(uint8_t *restrict to, const uint8_t *restrict from)
+{
+    for (size_t i = 0; i < STEP; i++)
+        to[i] = from[i] | ((uint8_t)(from[i] - 'A') < 26 ? 0x20 : 0);
+}
+
+/* Folds a whole wire name at once: the length bytes between its labels are at most 63, below 'A',
+ * and so stay what they are. The last step overlaps the one before it; a short name takes what
+ * stands behind it along, if there is so much. */
+static void fold_name(const uint8_t *from, size_t readable, struct wire_name *name)
+{
+    size_t length = name->length, at = 0;
+
+    if (length >= STEP) {
+        for (; at + STEP < length; at += STEP)
+            fold_step(name->bytes + at, from + at);
+        fold_step(name->bytes + length - STEP, from + length - STEP);
+    } else if (readable >= STEP) {
+        fold_step(name->bytes, from);
+    } else {
+        for (; at < length; at++)
+            name->bytes[at] = text_lower(from[at]);
     }
 }
 
@@ -59,12 +72,7 @@ bool wire_name_read(const uint8_t *wire, size_t n, struct wire_name *out)
     }
     out->length = (uint8_t)(at + 1);
     out->n_labels = (uint8_t)labels;
-    /* Nearly every name fits the first of these, whose size the compiler knows. */
-    if (likely(out->length <= 32 && n >= 32))
-        memcpy(out->bytes, wire, 32);
-    else
-        memcpy(out->bytes, wire, out->length);
-    fold_name(out);
+    fold_name(wire, n, out);
     return true;
 }
 
