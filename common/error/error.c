@@ -46,26 +46,56 @@ void errors_warn(struct errors *e, struct place at, const char *fmt, ...)
     va_end(args);
 }
 
+/* Where character number c (from 0) of the line begins: columns count characters. */
+static size_t offset_of(const char *line, size_t n, size_t c)
+{
+    size_t i = 0;
+
+    for (; i < n && (c > 0 || (line[i] & 0xc0) == 0x80); i++)
+        c -= (line[i] & 0xc0) != 0x80;
+    return i;
+}
+
+/* A terminal shall not obey what stands in a file. */
+static void add_shown(struct text *t, const char *line, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint8_t c = (uint8_t)line[i];
+
+        text_add(t, (c < 0x20 && c != '\t') || c == 0x7f ? "?" : &line[i], 1);
+    }
+}
+
+static void add_caret(struct text *t, const char *line, size_t n)
+{
+    text_adds(t, "\n    ");
+    for (size_t i = 0; i < n; i++)
+        if ((line[i] & 0xc0) != 0x80)
+            text_add(t, line[i] == '\t' ? "\t" : " ", 1);
+    text_adds(t, "^");
+}
+
 void errors_set_excerpt(struct errors *e, const char *line, size_t n)
 {
+    enum { SHOWN = 160, BEFORE = 100 };
     struct text t = {0};
     struct error *last;
+    size_t begin = 0, end, caret;
 
     if (e->n == 0 || e->n_errors + e->n_warnings > e->n)
         return;
     last = &e->items[e->n - 1];
     while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r'))
         n--;
-    if (n > 200)
-        n = 200;
-    text_adds(&t, "    ");
-    text_add(&t, line, n);
-    if (last->column > 0 && last->column <= n + 1) {
-        text_adds(&t, "\n    ");
-        for (unsigned i = 1; i < last->column; i++)
-            text_add(&t, line[i - 1] == '\t' ? "\t" : " ", 1);
-        text_adds(&t, "^");
-    }
+    if (last->column > SHOWN)
+        begin = offset_of(line, n, last->column - 1 - BEFORE);
+    end = begin + offset_of(line + begin, n - begin, SHOWN);
+    caret = last->column > 0 ? offset_of(line, n, last->column - 1) : 0;
+    text_adds(&t, begin > 0 ? "   …" : "    ");
+    add_shown(&t, line + begin, end - begin);
+    text_adds(&t, end < n ? "…" : "");
+    if (last->column > 0 && caret <= end)
+        add_caret(&t, line + begin, caret - begin);
     free(last->excerpt);
     last->excerpt = t.p;
 }

@@ -35,7 +35,8 @@ struct errors {
 
 void errors_add(struct errors *e, struct place at, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void errors_warn(struct errors *e, struct place at, const char *fmt, ...) PRINTF_LIKE(3, 4);
-/* Gives the newest error its source line and a caret under the column. Copies line. */
+/* Gives the newest error its source line and a caret under the column, which counts characters; of
+ * a long line the part around it. Copies line. */
 void errors_set_excerpt(struct errors *e, const char *line, size_t n);
 /* Takes over from's items (and empties it). */
 void errors_merge(struct errors *e, struct errors *from);
