@@ -82,7 +82,8 @@ static bool parse_with_unit(struct str s, const struct unit *units, size_t n_uni
 
     if (!take_digits(&s, &value))
         return false;
-    s = str_trim(s);
+    if (s.n > 1 && s.p[0] == ' ')
+        s = (struct str){s.p + 1, s.n - 1};
     for (size_t i = 0; i < n_units; i++)
         if (str_is(s, units[i].name))
             return !__builtin_mul_overflow(value, units[i].factor, out);

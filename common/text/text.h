@@ -32,7 +32,8 @@ static inline uint8_t text_lower(uint8_t c)
     return (uint8_t)(c - 'A') < 26 ? (uint8_t)(c | 0x20) : c;
 }
 
-/* Numbers. All read the whole slice, accept no sign, no space, no overflow; false: not that. */
+/* Numbers. All read the whole slice, accept no sign, no overflow, and no space but one
+ * before a unit; false: not that. */
 MUST_USE bool text_parse_u64(struct str s, uint64_t *out);
 /* "250ms", "30s", "5m", "2h", "1d"; a bare 0 is 0. Milliseconds. */
 MUST_USE bool text_parse_duration_ms(struct str s, uint64_t *out_ms);
