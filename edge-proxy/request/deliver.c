@@ -256,6 +256,8 @@ enum body_verdict request_body_peek(struct request *r, struct iovec *iov, int *n
     enum body_verdict v;
     struct str data;
 
+    if (r->state == REQUEST_BROKEN)
+        return BODY_FAILED;
     switch (r->source) {
     case SOURCE_OWN:
         iov[0] = (struct iovec){(void *)r->own_body.p, r->own_body.n};

@@ -466,8 +466,10 @@ static void count_end(struct request *r, bool is_whole, uint64_t bytes_sent)
 
 void request_end(struct request *r, bool is_whole, uint64_t bytes_sent)
 {
-    count_end(r, is_whole, bytes_sent);
-    access_log_add(r, is_whole, bytes_sent);
+    if (r->head.method_text.n > 0 || r->state != REQUEST_WAITING) {
+        count_end(r, is_whole, bytes_sent);
+        access_log_add(r, is_whole, bytes_sent);
+    }
     cache_reader_close(&r->reader);
     if (!is_fetch_wanted(r)) {
         request_free(r);

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Listening sockets: opened and closed by the main thread's wish, accepted from by the workers. */
+#include "edge-proxy/listen/listen_internal.h"
+
+#include "common/log/log.h"
+#include "common/net/net.h"
+
+#include <errno.h>
+#include <event2/event_struct.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    ACCEPT_BATCH = 16,    /* connections, before established ones have their turn */
+    ACCEPT_PAUSE_MS = 100 /* without free file descriptors */
+};
+/* The kernel takes the smaller of this and net.core.somaxconn. */
+static const int BACKLOG = 4096;
+
+/* One worker's socket. The worker's thread, once it was posted there. */
+struct acceptor {
+    struct listen_worker *worker;
+    const struct addr *address;
+    bool is_tls;
+    int fd;
+    bool is_added;
+    struct event event;
+    struct wheel_timer pause;
+};
+
+/* One address. The main thread. */
+struct listener {
+    struct addr address;
+    bool is_tls;
+    struct acceptor **acceptors; /* one per worker */
+};
+
+struct listen {
+    struct listen_worker *workers;
+    unsigned n_workers;
+    struct listener **listeners;
+    size_t n, cap;
+};
+
+struct listen_change {
+    struct listen *l;
+    struct listener **next; /* those of the new configuration: kept and new */
+    bool *is_new;
+    size_t n;
+};
+
+/* ---- Accepting (workers) ---- */
+
+static void on_pause_over(struct wheel_timer *t)
+{
+    struct acceptor *a = CONTAINER_OF(t, struct acceptor, pause);
+
+    ensure(event_add(&a->event, NULL) == 0);
+}
+
+/* Waiting for the kernel to have room is better than spinning on its refusal: connections stay in
+ * the backlog meanwhile. */
+static void pause_accepting(struct acceptor *a)
+{
+    struct worker *w = a->worker->w;
+
+    worker_count(w, COUNT_REFUSED_FILES);
+    event_del(&a->event);
+    wheel_set(&w->wheel, &a->pause, ACCEPT_PAUSE_MS, on_pause_over);
+}
+
+static void open_session(struct acceptor *a, int fd, const struct addr *peer)
+{
+    struct generation *g = request_worker_generation(a->worker->requests);
+    struct request_shared *shared = request_worker_shared(a->worker->requests);
+    SSL *ssl = NULL;
+
+    if (atomic_load_explicit(&shared->connections, memory_order_relaxed) >=
+        g->config->limits.max_connections) {
+        worker_count(a->worker->w, COUNT_REFUSED_LIMIT);
+        close(fd);
+        return;
+    }
+    if (a->is_tls) {
+        ssl = g->tls != NULL ? tls_new_ssl(g->tls) : NULL;
+        if (ssl == NULL) {
+            worker_count(a->worker->w, COUNT_ACCEPT_ERRORS);
+            close(fd);
+            return;
+        }
+    }
+    session_open(a->worker->sessions, fd, ssl, peer);
+}
+
+static void on_acceptable(evutil_socket_t listener, short what, void *arg)
+{
+    struct acceptor *a = arg;
+
+    for (int i = 0; i < ACCEPT_BATCH; i++) {
+        struct addr peer = {.length = sizeof(peer.storage)};
+        int fd = accept4(listener, &peer.sa, &peer.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd >= 0) {
+            open_session(a, fd, &peer);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+            pause_accepting(a);
+        else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+            worker_count(a->worker->w, COUNT_ACCEPT_ERRORS);
+        return;
+    }
+}
+
+static void start_acceptor(void *arg)
+{
+    struct acceptor *a = arg;
+
+    event_assign(&a->event, a->worker->w->base, a->fd, EV_READ | EV_PERSIST, on_acceptable, a);
+    ensure(event_add(&a->event, NULL) == 0);
+    a->is_added = true;
+}
+
+static void free_acceptor(void *arg)
+{
+    struct acceptor *a = arg;
+
+    if (a->is_added) {
+        wheel_clear(&a->worker->w->wheel, &a->pause);
+        event_del(&a->event);
+    }
+    close(a->fd);
+    free(a);
+}
+
+/* ---- Opening and closing (main) ---- */
+
+static void free_listener(struct listener *x, size_t n_workers)
+{
+    for (size_t i = 0; i < n_workers; i++)
+        if (x->acceptors[i] != NULL)
+            free_acceptor(x->acceptors[i]);
+    free(x->acceptors);
+    free(x);
+}
+
+/* Workers close their own sockets: they may be accepting from them just now. */
+static void close_listener(struct listen *l, struct listener *x)
+{
+    char text[ADDR_TEXT];
+
+    log_info("listen", "closed address=%s", addr_format(&x->address, text));
+    for (unsigned i = 0; i < l->n_workers; i++)
+        loop_post(l->workers[i].w->loop, free_acceptor, x->acceptors[i]);
+    free(x->acceptors);
+    free(x);
+}
+
+static struct listener *open_listener(struct listen *l, const struct config_listener *c,
+                                      struct errors *errors)
+{
+    struct listener *x;
+
+    if (has_failed(net_check_free(&c->address, SOCK_STREAM, errors, c->place)))
+        return NULL;
+    x = base_zalloc(1, sizeof(*x));
+    x->address = c->address;
+    x->is_tls = c->is_tls;
+    x->acceptors = base_zalloc(l->n_workers, sizeof(x->acceptors[0]));
+    for (unsigned i = 0; i < l->n_workers; i++) {
+        int fd = net_listen_tcp(&c->address, BACKLOG, errors, c->place);
+        struct acceptor *a;
+
+        if (fd < 0) {
+            free_listener(x, l->n_workers);
+            return NULL;
+        }
+        a = base_zalloc(1, sizeof(*a));
+        *a = (struct acceptor){.worker = &l->workers[i], .is_tls = c->is_tls, .fd = fd};
+        x->acceptors[i] = a;
+    }
+    return x;
+}
+
+static struct listener *find_listener(const struct listen *l, const struct config_listener *c)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (l->listeners[i]->is_tls == c->is_tls && addr_eq(&l->listeners[i]->address, &c->address))
+            return l->listeners[i];
+    return NULL;
+}
+
+struct listen *listen_new(struct listen_worker *workers, unsigned n_workers)
+{
+    struct listen *l = base_zalloc(1, sizeof(*l));
+
+    l->workers = workers;
+    l->n_workers = n_workers;
+    return l;
+}
+
+struct listen_change *listen_prepare(struct listen *l, const struct config *config,
+                                     struct errors *errors)
+{
+    struct listen_change *change = base_zalloc(1, sizeof(*change));
+    bool has_all = true;
+
+    change->l = l;
+    change->next = base_zalloc(config->n_listeners + 1, sizeof(change->next[0]));
+    change->is_new = base_zalloc(config->n_listeners + 1, sizeof(change->is_new[0]));
+    for (size_t i = 0; i < config->n_listeners; i++) {
+        struct listener *x = find_listener(l, &config->listeners[i]);
+
+        change->is_new[change->n] = x == NULL;
+        if (x == NULL)
+            x = open_listener(l, &config->listeners[i], errors);
+        if (x != NULL)
+            change->next[change->n++] = x;
+        else
+            has_all = false;
+    }
+    if (has_all)
+        return change;
+    listen_discard(change);
+    return NULL;
+}
+
+void listen_discard(struct listen_change *change)
+{
+    for (size_t i = 0; i < change->n; i++)
+        if (change->is_new[i])
+            free_listener(change->next[i], change->l->n_workers);
+    free(change->next);
+    free(change->is_new);
+    free(change);
+}
+
+static bool is_in(const struct listen_change *change, const struct listener *x)
+{
+    for (size_t i = 0; i < change->n; i++)
+        if (change->next[i] == x)
+            return true;
+    return false;
+}
+
+static void start_listener(struct listen *l, struct listener *x)
+{
+    char text[ADDR_TEXT];
+
+    log_info("listen", "open address=%s tls=%s", addr_format(&x->address, text),
+             x->is_tls ? "yes" : "no");
+    for (unsigned i = 0; i < l->n_workers; i++)
+        loop_post(l->workers[i].w->loop, start_acceptor, x->acceptors[i]);
+}
+
+void listen_commit(struct listen *l, struct listen_change *change)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (!is_in(change, l->listeners[i]))
+            close_listener(l, l->listeners[i]);
+    for (size_t i = 0; i < change->n; i++)
+        if (change->is_new[i])
+            start_listener(l, change->next[i]);
+    free(l->listeners);
+    l->listeners = change->next;
+    l->n = change->n;
+    free(change->is_new);
+    free(change);
+}
+
+void listen_stop(struct listen *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        close_listener(l, l->listeners[i]);
+    l->n = 0;
+}
+
+void listen_free(struct listen *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free_listener(l->listeners[i], l->n_workers);
+    free(l->listeners);
+    free(l);
+}
+
+size_t listen_count(const struct listen *l)
+{
+    return l->n;
+}
+
+void listen_state(const struct listen *l, size_t i, struct listen_state *out)
+{
+    addr_format(&l->listeners[i]->address, out->address);
+    out->is_tls = l->listeners[i]->is_tls;
+    out->is_open = true;
+}

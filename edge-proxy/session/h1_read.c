@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* HTTP/1.1 from the client: heads and bodies of requests. */
+#include "edge-proxy/session/session_internal.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+/* ---- Heads ---- */
+
+static enum step_result refuse(struct session *s, enum http_verdict why)
+{
+    s->turn->is_close = true;
+    s->turn->body.is_ended = false; /* where it would end is not known */
+    request_refuse(s->turn->r, why);
+    s->step = SESSION_AWAIT;
+    return STEP_AGAIN;
+}
+
+/* Enough for the limit of a head and some body behind it (body_room wants a quarter). */
+static struct http_limits head_limits(const struct session *s)
+{
+    struct http_limits limits = HTTP_LIMITS_DEFAULT;
+
+    limits.head_bytes = session_limits(s)->head_bytes;
+    if (limits.head_bytes > BUFFER_BYTES / 2)
+        limits.head_bytes = BUFFER_BYTES / 2;
+    return limits;
+}
+
+static enum step_result read_first(struct session *s)
+{
+    struct worker *w = s->sw->w;
+    struct buffer *b = s->in;
+    enum wire_verdict v;
+    size_t n;
+
+    if (!(s->events & EV_READ) && !wire_has_pending(&s->wire))
+        return STEP_WAIT;
+    s->events &= (short)~EV_READ;
+    if (b == NULL)
+        b = s->in = buffer_take(w);
+    v = wire_read(w, &s->wire, b->bytes + b->end, sizeof(b->bytes) - b->end, &n);
+    if (v == WIRE_OK) {
+        b->end += (uint32_t)n;
+        metrics_add(w->counters, COUNT_BYTES_RECEIVED, n);
+        s->has_unparsed = true;
+        return STEP_AGAIN;
+    }
+    if (v == WIRE_AGAIN_READ || v == WIRE_AGAIN_WRITE) {
+        if (b->start == b->end) {
+            buffer_give(w, b);
+            s->in = NULL;
+        }
+        return STEP_WAIT;
+    }
+    return STEP_OVER;
+}
+
+/* The absolute deadline of a head runs from its first byte. */
+static enum step_result wait_for_rest(struct session *s)
+{
+    s->has_unparsed = false;
+    if (s->clock != CLOCK_HEAD)
+        session_set_clock(s, CLOCK_HEAD, session_limits(s)->header_timeout_ms);
+    if (s->in->start > 0 && sizeof(s->in->bytes) - s->in->end < sizeof(s->in->bytes) / 2) {
+        /* Pipelined requests have moved it far back. */
+        struct str left = buffer_data(s->in);
+
+        __builtin_memmove(s->in->bytes, left.p, left.n);
+        s->in->start = 0;
+        s->in->end = (uint32_t)left.n;
+    }
+    session_want(s, EV_READ);
+    return wire_has_pending(&s->wire) ? STEP_AGAIN : STEP_WAIT;
+}
+
+static enum step_result start_request(struct session *s)
+{
+    struct turn *t = s->turn;
+    struct http_framing *framing = request_framing(t->r);
+    struct http_head *head = request_head(t->r);
+    enum http_verdict v;
+
+    s->has_unparsed = false;
+    s->clock = CLOCK_NONE;
+    s->in->start += head->head_bytes;
+    v = http_request_framing(head, framing);
+    if (http_is_refusal(v))
+        return refuse(s, v);
+    body_start(&t->body, s->in, framing->body, framing->length);
+    t->is_continue_due = framing->expects_continue;
+    t->is_close = !framing->is_keep_alive;
+    s->client.protocol = head->minor == 0 ? "HTTP/1.0" : "HTTP/1.1";
+    t->is_started = true;
+    request_start(t->r);
+    s->step = SESSION_AWAIT;
+    return STEP_AGAIN;
+}
+
+enum step_result session_step_read_head(struct session *s)
+{
+    struct http_limits limits;
+    struct str data;
+    enum http_verdict v;
+
+    if (!s->has_unparsed)
+        return read_first(s);
+    if (s->turn == NULL)
+        turn_open(s);
+    limits = head_limits(s);
+    data = buffer_data(s->in);
+    v = http_parse_request(request_head(s->turn->r), data.p, data.n, &limits);
+    if (v == HTTP_MORE)
+        return wait_for_rest(s);
+    if (v != HTTP_DONE) {
+        s->clock = CLOCK_NONE;
+        return refuse(s, v);
+    }
+    return start_request(s);
+}
+
+/* ---- Bodies ---- */
+
+/* The client has nothing more to say, or has gone: a half-closed one still reads its answer. */
+static enum step_result note_end(struct session *s, enum wire_verdict v)
+{
+    struct turn *t = s->turn;
+
+    if (v == WIRE_ERROR)
+        return STEP_OVER;
+    s->is_peer_done = true;
+    session_want(s, s->interest & EV_WRITE);
+    if (t->is_tunnel) {
+        body_set_eof(&t->body);
+        request_on_body(t->r);
+        return STEP_WAIT;
+    }
+    return t->body.is_ended ? STEP_WAIT : STEP_OVER;
+}
+
+/* Bytes that nobody wants yet: has the client gone? If it is only ahead of us, it waits. */
+static enum step_result look_at_early(struct session *s)
+{
+    char byte;
+    ssize_t n = recv(s->wire.fd, &byte, 1, MSG_PEEK);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return STEP_WAIT;
+    if (n <= 0)
+        return note_end(s, n == 0 ? WIRE_EOF : WIRE_ERROR);
+    session_want(s, s->interest & EV_WRITE);
+    return STEP_WAIT;
+}
+
+static bool is_body_due(const struct turn *t)
+{
+    return t->is_body_wanted && !t->body.is_ended && !t->body.is_eof &&
+           !http_is_refusal(t->body.failure);
+}
+
+static enum step_result read_more(struct session *s)
+{
+    struct turn *t = s->turn;
+    struct worker *w = s->sw->w;
+    size_t room = body_room(&t->body, s->in), n;
+    enum wire_verdict v;
+
+    if (room == 0) { /* the origin is slower: until it has taken some */
+        session_want(s, s->interest & EV_WRITE);
+        s->clock = CLOCK_NONE;
+        return STEP_WAIT;
+    }
+    v = wire_read(w, &s->wire, s->in->bytes + s->in->end, room, &n);
+    if (v == WIRE_AGAIN_READ || v == WIRE_AGAIN_WRITE)
+        return STEP_WAIT;
+    if (v != WIRE_OK)
+        return note_end(s, v);
+    s->in->end += (uint32_t)n;
+    metrics_add(w->counters, COUNT_BYTES_RECEIVED, n);
+    if (!t->is_tunnel)
+        session_set_clock(s, CLOCK_BODY, session_limits(s)->body_idle_ms);
+    request_on_body(t->r);
+    if (http_is_refusal(t->body.failure))
+        request_refuse(t->r, t->body.failure);
+    return STEP_AGAIN;
+}
+
+enum step_result session_read_body(struct session *s)
+{
+    enum step_result result = STEP_WAIT;
+
+    if (!(s->events & EV_READ) && !wire_has_pending(&s->wire))
+        return STEP_WAIT;
+    s->events &= (short)~EV_READ;
+    if (!is_body_due(s->turn))
+        return s->interest & EV_READ ? look_at_early(s) : STEP_WAIT;
+    do
+        result = read_more(s);
+    while (result == STEP_AGAIN && wire_has_pending(&s->wire) && is_body_due(s->turn));
+    return result;
+}
+
+/* ---- What the request asks ---- */
+
+static void wake(void *stream)
+{
+    session_run(stream);
+}
+
+static enum body_verdict h1_body_peek(void *stream, struct str *data)
+{
+    struct session *s = stream;
+    struct turn *t = s->turn;
+    enum body_verdict v;
+
+    t->is_body_wanted = true;
+    v = body_peek(&t->body, s->in, data);
+    if (v != BODY_WAIT)
+        return v;
+    if (t->is_continue_due) { /* RFC 9110 section 10.1.1: not when the body is there already */
+        t->is_continue_due = false;
+        worker_count(s->sw->w, COUNT_RESPONSES_1XX);
+        session_send_bytes(s, STR("HTTP/1.1 100 Continue\r\n\r\n"));
+    }
+    session_want(s, (short)(s->interest | (s->is_peer_done ? 0 : EV_READ)));
+    if (s->clock == CLOCK_NONE && !t->is_tunnel)
+        session_set_clock(s, CLOCK_BODY, session_limits(s)->body_idle_ms);
+    return v;
+}
+
+static void h1_body_consume(void *stream, size_t n)
+{
+    struct session *s = stream;
+
+    body_consume(&s->turn->body, s->in, n);
+    if (s->turn->body.is_ended && s->clock == CLOCK_BODY)
+        s->clock = CLOCK_NONE;
+}
+
+static void h1_send_interim(void *stream, unsigned status, struct str lines)
+{
+    struct session *s = stream;
+    char head[64];
+    struct writer w = writer_of(head, sizeof(head));
+
+    if (request_head(s->turn->r)->minor == 0 || s->turn->is_head_sent)
+        return;
+    worker_count(s->sw->w, COUNT_RESPONSES_1XX);
+    http_write_status_line(&w, status);
+    session_send_bytes(s, (struct str){head, (size_t)((char *)w.p - head)});
+    session_send_bytes(s, lines);
+    session_send_bytes(s, STR("\r\n"));
+}
+
+const struct stream_ops session_h1_ops = {
+    .wake = wake,
+    .body_peek = h1_body_peek,
+    .body_consume = h1_body_consume,
+    .send_interim = h1_send_interim,
+};

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * session: clients' connections. Speaks HTTP/1.1 to the client (RFC 9112), hands each request to
+ * request and sends what comes back.
+ * Place on the path: listen opens sessions; below it is request, which knows no protocol.
+ * Lifetime: from session_open until the connection ends, which the session decides itself.
+ * Threads: the worker's own.
+ */
+#ifndef EDGE_PROXY_SESSION_H
+#define EDGE_PROXY_SESSION_H
+
+#include "edge-proxy/request/request.h"
+
+struct session_worker;
+struct session_worker *session_worker_new(struct request_worker *rw);
+
+/* Takes over fd and ssl (NULL: plain; not yet accepted). Counts itself in
+ * request_shared.connections. */
+void session_open(struct session_worker *sw, int fd, SSL *ssl, const struct addr *peer);
+/* No new requests: idle connections close, the others after their response. */
+void session_worker_drain(struct session_worker *sw);
+unsigned session_worker_count(const struct session_worker *sw);
+/* Cuts off what is left, and frees. */
+void session_worker_free(struct session_worker *sw);
+
+#endif

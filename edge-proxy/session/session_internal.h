@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of session share. */
+#ifndef EDGE_PROXY_SESSION_INTERNAL_H
+#define EDGE_PROXY_SESSION_INTERNAL_H
+
+#include "edge-proxy/session/session.h"
+
+#include <event2/event_struct.h>
+
+enum {
+    SESSION_BURST = 64,             /* pipelined requests, before others have their turn */
+    SESSION_SLICES = 16,            /* of a body, in one writev */
+    SESSION_LINGER_MS = 2000,       /* for an unread body after the response ... */
+    SESSION_LINGER_BYTES = 1 << 20, /* ... and at most so much of it */
+    SESSION_FREE_MAX = 1024         /* kept for the next connections */
+};
+
+/* Only the driver destroys: a step says OVER. */
+#define SESSION_STEPS(X)                                               \
+    X(HANDSHAKE, handshake) /* TLS */                                  \
+    X(READ_HEAD, read_head) /* of the next request; idle in between */ \
+    X(AWAIT, await)         /* the request works on its answer */      \
+    X(SEND_HEAD, send_head) /* with the first of the body */           \
+    X(SEND_BODY, send_body)                                            \
+    X(FINISH, finish) /* log, then the next request or the end */      \
+    X(LINGER, linger) /* let the client read before we close */
+
+enum session_step {
+#define SESSION_STEP_ENUM_(id, name) SESSION_##id,
+    SESSION_STEPS(SESSION_STEP_ENUM_)
+#undef SESSION_STEP_ENUM_
+};
+enum step_result { STEP_AGAIN, STEP_WAIT, STEP_OVER };
+
+/* What the timer is for. */
+enum session_clock {
+    CLOCK_NONE, /* an old deadline may still be in the wheel: nothing happens */
+    CLOCK_IDLE,
+    CLOCK_HANDSHAKE,
+    CLOCK_HEAD,
+    CLOCK_BODY,
+    CLOCK_SEND,
+    CLOCK_LINGER,
+};
+
+/* One request and its response. Attached only while there is one. */
+struct turn {
+    struct turn *next_free;
+    struct request *r;
+    struct body body;       /* of the request */
+    struct chunker chunker; /* of the response */
+    struct buffer *out;     /* what the kernel did not take of heads */
+    uint64_t bytes_sent;
+    bool is_body_wanted, is_started, is_head_sent, is_continue_due;
+    bool is_close, is_chunked, is_last_chunk_due, is_tunnel, is_whole;
+};
+
+struct session {
+    uint32_t magic;
+    uint8_t step, clock;
+    short interest, events; /* as registered; as they came */
+    bool is_running, is_woken, is_peer_done, has_unparsed, is_reset;
+    uint8_t burst;
+    struct session_worker *sw;
+    struct wire wire;
+    struct buffer *in;
+    struct turn *turn; /* NULL: idle */
+    struct session *next, **link;
+    struct request_client client;
+    uint32_t lingered_bytes;
+    struct wheel_timer timer;
+    struct event event;
+};
+enum { SESSION_MAGIC = 0x5e5510 };
+
+struct session_worker {
+    struct request_worker *rw;
+    struct worker *w;
+    struct session *sessions, *free_sessions;
+    struct turn *free_turns;
+    unsigned n_sessions, n_free;
+    bool is_draining;
+};
+
+/* session.c */
+void session_run(struct session *s);
+void session_want(struct session *s, short interest);
+void session_set_clock(struct session *s, enum session_clock clock, uint32_t ms);
+struct turn *turn_open(struct session *s);
+/* Ends its request. */
+void turn_close(struct session *s);
+static inline const struct config_limits *session_limits(const struct session *s)
+{
+    return &request_worker_generation(s->sw->rw)->config->limits;
+}
+
+/* h1_read.c */
+enum step_result session_step_read_head(struct session *s);
+/* More of the request's body, if it is wanted and came; and whether the client is still there. */
+enum step_result session_read_body(struct session *s);
+extern const struct stream_ops session_h1_ops;
+
+/* h1_write.c */
+enum step_result session_step_send_head(struct session *s);
+enum step_result session_step_send_body(struct session *s);
+/* What waits besides a response. */
+enum step_result session_flush(struct session *s);
+/* A few bytes besides the response (1xx): written now, or queued in front of what follows. */
+void session_send_bytes(struct session *s, struct str bytes);
+
+#endif
