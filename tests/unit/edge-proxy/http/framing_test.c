@@ -221,6 +221,18 @@ static void check_head(size_t i, size_t split)
     free(buf);
 }
 
+/* A buffer with nothing in it teaches the parser nothing. */
+static void test_empty_response(void **state)
+{
+    char *nothing = base_alloc(1);
+
+    head = (struct http_head){0};
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(http_parse_response(&head, nothing + 1, 0, &limits), HTTP_MORE);
+    assert_int_equal(head.scanned_bytes, 0);
+    free(nothing);
+}
+
 static void test_response_heads(void **state)
 {
     for (unsigned level = 0; level < 3; level++) {
@@ -239,6 +251,7 @@ int main(void)
         cmocka_unit_test(test_responses),
         cmocka_unit_test(test_upgrade),
         cmocka_unit_test(test_response_heads),
+        cmocka_unit_test(test_empty_response),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
