@@ -89,6 +89,13 @@ static void finish_limits(struct check *k)
                    l->target_connections, l->max_connections);
 }
 
+/* A listener may leave its port to the kernel; whom we connect to may not. */
+static void check_port(struct check *k, const struct addr *a, struct place at)
+{
+    if (a->length != 0 && addr_port(a) == 0)
+        conf_error(k->f, at, "address: nobody can be reached at port 0");
+}
+
 static void check_servers(struct check *k)
 {
     struct config_control *c = &k->config->control;
@@ -99,6 +106,7 @@ static void check_servers(struct check *k)
     for (size_t i = 0; i < c->n_servers; i++) {
         const char *address = addr_name(k, &servers[i].address);
 
+        check_port(k, &servers[i].address, k->file->server_places[i]);
         if (servers[i].name == NULL)
             servers[i].name = address;
         if (servers[i].address.length != 0 && conf_index_put(&seen, address, i) != CONF_NONE)
@@ -135,6 +143,7 @@ static void build_pool(struct check *k, const struct file_pool *from, struct con
     out->n_origins = from->n_origins;
     for (size_t i = 0; i < from->n_origins; i++) {
         origins[i].name = addr_name(k, &origins[i].address);
+        check_port(k, &origins[i].address, from->origin_places[i]);
         if (origins[i].address.length != 0 &&
             conf_index_put(&seen, origins[i].name, i) != CONF_NONE)
             conf_error(k->f, from->origin_places[i],
