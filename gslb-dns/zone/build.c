@@ -282,7 +282,7 @@ static void pack_rrset(struct packing *p, const struct draft_record *first, stru
 
     if (p->n_fixups > FIXUPS_MAX)
         n = write_records(p, first, l, false);
-    ensure(!p->out.is_full);
+    ensure(!p->out.is_full && out != NULL);
     *out = (struct zone_rrset){.type = first->type,
                                .count = (uint16_t)n,
                                .ttl_s = first->ttl_s,

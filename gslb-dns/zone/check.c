@@ -56,21 +56,22 @@ static int compare_rdata(const struct draft_record *a, const struct draft_record
     return 0;
 }
 
-/* By type, then as in the files: of one draft, a later record has a higher address. */
-static int by_type(const void *a, const void *b)
+/* Records by their numbers: by type, then as in the files. */
+static int by_type(const void *a, const void *b, void *draft)
 {
-    const struct draft_record *x = *(struct draft_record *const *)a;
-    const struct draft_record *y = *(struct draft_record *const *)b;
+    const struct draft_record *records = ((const struct draft *)draft)->records;
+    uint32_t i = *(const uint32_t *)a, k = *(const uint32_t *)b;
 
-    if (x->type != y->type)
-        return x->type < y->type ? -1 : 1;
-    return x < y ? -1 : x > y;
+    if (records[i].type != records[k].type)
+        return records[i].type < records[k].type ? -1 : 1;
+    return i < k ? -1 : i > k;
 }
 
-static int by_data(const void *a, const void *b)
+static int by_data(const void *a, const void *b, void *draft)
 {
-    const struct draft_record *x = *(struct draft_record *const *)a;
-    const struct draft_record *y = *(struct draft_record *const *)b;
+    const struct draft_record *records = ((const struct draft *)draft)->records;
+    const struct draft_record *x = &records[*(const uint32_t *)a];
+    const struct draft_record *y = &records[*(const uint32_t *)b];
     int order;
 
     if (x->type != y->type)
@@ -80,82 +81,86 @@ static int by_data(const void *a, const void *b)
 }
 
 struct record_list {
-    struct draft_record **items;
+    uint32_t *items;
     size_t n, cap;
 };
 
-static void drop_duplicates(const struct draft *d, struct record_list *l)
+static void drop_duplicates(struct draft *d, struct record_list *l)
 {
+    const struct draft_record *before = NULL;
     size_t kept = 0;
     char buf[16];
 
-    qsort(l->items, l->n, sizeof(l->items[0]), by_data);
+    qsort_r(l->items, l->n, sizeof(l->items[0]), by_data, d);
     for (size_t i = 0; i < l->n; i++) {
-        struct draft_record *before = kept > 0 ? l->items[kept - 1] : NULL;
+        const struct draft_record *r = &d->records[l->items[i]];
 
-        if (before != NULL && before->type == l->items[i]->type &&
-            compare_rdata(before, l->items[i]) == 0)
-            errors_warn(d->errors, draft_place(d, l->items[i]),
+        if (before != NULL && before->type == r->type && compare_rdata(before, r) == 0) {
+            errors_warn(d->errors, draft_place(d, r),
                         "the same %s stands at line %u already; left out",
                         wire_type_format(before->type, buf), before->line);
-        else
+        } else {
             l->items[kept++] = l->items[i];
+            before = r;
+        }
     }
     l->n = kept;
 }
 
 /* One RRset has one TTL, the lowest (RFC 2181 section 5.2). An RRSIG's belongs to what it signs. */
-static void settle_rrset(const struct draft *d, struct draft_record **items, size_t n)
+static void settle_rrset(struct draft *d, const uint32_t *items, size_t n)
 {
-    uint32_t lowest = items[0]->ttl_s;
+    struct draft_record *records = d->records, *first = &records[items[0]], *other = NULL;
+    uint32_t lowest = first->ttl_s;
     size_t bytes = 0;
     char buf[16];
 
     for (size_t i = 0; i < n; i++) {
-        bytes += 12u + items[i]->rdata_bytes;
-        if (items[i]->ttl_s < lowest)
-            lowest = items[i]->ttl_s;
+        struct draft_record *r = &records[items[i]];
+
+        bytes += 12u + r->rdata_bytes;
+        if (r->ttl_s != first->ttl_s && other == NULL)
+            other = r;
+        if (r->ttl_s < lowest)
+            lowest = r->ttl_s;
     }
-    for (size_t i = 1; i < n; i++) {
-        if (items[i]->ttl_s == items[0]->ttl_s || items[0]->type == WIRE_RRSIG)
-            continue;
-        errors_warn(d->errors, draft_place(d, items[i]),
+    if (other != NULL && first->type != WIRE_RRSIG)
+        errors_warn(d->errors, draft_place(d, other),
                     "TTL %u, but %u at line %u: the records of one name and type (%s) share one "
                     "TTL; taking the lowest, %u",
-                    items[i]->ttl_s, items[0]->ttl_s, items[0]->line,
-                    wire_type_format(items[0]->type, buf), lowest);
-        break;
-    }
+                    other->ttl_s, first->ttl_s, first->line, wire_type_format(first->type, buf),
+                    lowest);
     for (size_t i = 0; i < n; i++)
-        items[i]->ttl_s = lowest;
+        records[items[i]].ttl_s = lowest;
     if (bytes > RRSET_MAX_BYTES || n > UINT16_MAX)
-        errors_add(d->errors, draft_place(d, items[n - 1]),
+        errors_add(d->errors, draft_place(d, &records[items[n - 1]]),
                    "the %s records of this name take %zu bytes; a DNS message holds %d",
-                   wire_type_format(items[0]->type, buf), bytes, RRSET_MAX_BYTES);
+                   wire_type_format(first->type, buf), bytes, RRSET_MAX_BYTES);
 }
 
 static void relink(struct draft *d, struct draft_name *n, const struct record_list *l)
 {
-    n->first = (uint32_t)(l->items[0] - d->records);
-    n->last = (uint32_t)(l->items[l->n - 1] - d->records);
+    n->first = l->items[0];
+    n->last = l->items[l->n - 1];
     for (size_t i = 0; i < l->n; i++)
-        l->items[i]->next =
-            i + 1 < l->n ? (uint32_t)(l->items[i + 1] - d->records) : (uint32_t)DRAFT_NONE;
+        d->records[l->items[i]].next = i + 1 < l->n ? l->items[i + 1] : (uint32_t)DRAFT_NONE;
 }
 
 static void settle_name(struct draft *d, struct draft_name *n, struct record_list *l)
 {
     l->n = 0;
-    for (struct draft_record *r = record_of(d, n->first); r != NULL; r = record_of(d, r->next)) {
+    for (uint32_t i = n->first; i != DRAFT_NONE; i = d->records[i].next) {
         BASE_GROW(l->items, l->n, l->cap);
-        l->items[l->n++] = r;
+        l->items[l->n++] = i;
     }
     if (l->n < 2)
         return;
     drop_duplicates(d, l);
-    qsort(l->items, l->n, sizeof(l->items[0]), by_type);
+    qsort_r(l->items, l->n, sizeof(l->items[0]), by_type, d);
     for (size_t from = 0, to; from < l->n; from = to) {
-        for (to = from + 1; to < l->n && l->items[to]->type == l->items[from]->type;)
+        uint16_t type = d->records[l->items[from]].type;
+
+        for (to = from + 1; to < l->n && d->records[l->items[to]].type == type;)
             to++;
         settle_rrset(d, l->items + from, to - from);
     }

@@ -556,10 +556,6 @@ static struct outcome parse_by_ldns(struct rdata_context *c, uint16_t type,
     ldns_rr *rr = NULL;
     ldns_status status;
 
-    if (has_failed(check_tokens(c, type, rest))) {
-        ldns_rdf_deep_free(origin);
-        return OUTCOME_FAILED;
-    }
     c->scratch.n = 0;
     text_addf(&c->scratch, ". 0 IN TYPE%u", type);
     for (size_t i = 0; i < rest->n; i++)
@@ -592,6 +588,8 @@ struct outcome rdata_parse(struct rdata_context *c, uint16_t type, const struct 
                       wire_type_format(type, buf));
         return OUTCOME_FAILED;
     }
+    if (has_failed(check_tokens(c, type, rest)))
+        return OUTCOME_FAILED;
     return parse_by_ldns(c, type, type_token, rest, out);
 }
 

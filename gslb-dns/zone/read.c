@@ -199,6 +199,7 @@ static void read_record(struct zone_reader *z, const struct source *s, const str
 {
     struct record_head h = {.n = e->has_owner};
     struct writer out = writer_of(z->buffer, RDATA_MAX);
+    struct outcome outcome;
     const struct token *type;
     struct entry rest;
 
@@ -206,9 +207,12 @@ static void read_record(struct zone_reader *z, const struct source *s, const str
         return;
     type = &e->tokens[h.n - 1];
     rest = (struct entry){.tokens = e->tokens + h.n, .n = e->n - h.n};
+    if (has_failed(choose_ttl(z, s, type, &h)))
+        return;
     z->rdata.source = s;
-    if (has_failed(choose_ttl(z, s, type, &h)) ||
-        has_failed(rdata_parse(&z->rdata, h.type, type, &rest, &out)))
+    outcome = rdata_parse(&z->rdata, h.type, type, &rest, &out);
+    z->rdata.source = NULL;
+    if (has_failed(outcome))
         return;
     if (out.is_full) {
         scan_complain(s, type, z->errors, "record is longer than 65535 bytes");
