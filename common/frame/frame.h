@@ -11,7 +11,8 @@
  * A peer can cost no more than its bounds: a frame of FRAME_MAX_BYTES, FRAME_ARENA_BYTES for what
  * is unpacked from it, FRAME_QUEUE_BYTES that it has not read yet, and its deadlines.
  *
- * A link lives on the loop of its event base; every call comes from that thread.
+ * A link lives on the loop of its event base; every call comes from that thread. The process
+ * ignores SIGPIPE (daemon_open_signals does): TLS writes cannot ask for that themselves.
  */
 #ifndef COMMON_FRAME_H
 #define COMMON_FRAME_H

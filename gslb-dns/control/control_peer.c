@@ -20,7 +20,7 @@ static void warn_rarely(struct control *c, enum frame_close why, const struct co
         r->suppressed++;
         return;
     }
-    log_warn("control", "link closed: %s peer=%s/%s remote=%s more_like_it=%u", detail,
+    log_warn("control", "link closed: %s peer=%s/%s remote=%s suppressed=%u", detail,
              tls_role_name(peer->id.role), peer->id.name, frame_link_remote(peer->link),
              r->suppressed);
     r->suppressed = 0;

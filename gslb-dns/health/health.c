@@ -149,7 +149,7 @@ static int64_t first_of_the_losses(const struct health *h)
 
 static void suspect_self(struct health *h)
 {
-    int64_t first = INT64_MAX;
+    int64_t first;
 
     if (h->settings.keep_last_view_ms == 0)
         return;
@@ -170,8 +170,10 @@ static void suspect_self(struct health *h)
 static void stop_keeping(struct health *h)
 {
     h->is_suspect = h->is_ending = false;
-    for (size_t i = 0; i < h->n_edges; i++)
+    for (size_t i = 0; i < h->n_edges; i++) {
         h->edges[i].is_kept = false;
+        h->edges[i].lost_ms = 0;
+    }
 }
 
 /* Somebody is heard again, so this node is not cut off: what is kept has one more stale_after. */
@@ -189,7 +191,6 @@ static void end_suspicion(struct health *h)
 /* Lets time pass: silence, and the end of what is kept. */
 static void advance(struct health *h, int64_t now_ms)
 {
-    bool is_loss = false;
     int64_t gap = now_ms - h->now_ms;
 
     if (gap <= 0)
@@ -202,15 +203,14 @@ static void advance(struct health *h, int64_t now_ms)
             e->shown.reported_ms += gap;
             e->unlinked_ms += e->unlinked_ms ? gap : 0;
         }
-        if (is_followed(e) && now_ms >= silent_at_ms(h, e)) {
-            is_loss |= e->state == HEALTH_UP;
+        if (is_followed(e) && now_ms >= silent_at_ms(h, e))
             lose(h, e);
-        }
     }
     if (now_ms >= h->presume_until_ms)
         for (size_t i = 0; i < h->n_edges; i++)
             h->edges[i].is_presumed = false;
-    if (is_loss && !h->is_suspect)
+    /* Not only at a loss: the last to fall silent may be an edge that was down already. */
+    if (!h->is_suspect)
         suspect_self(h);
     if (h->is_suspect && now_ms >= h->keep_until_ms)
         stop_keeping(h);
