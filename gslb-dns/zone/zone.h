@@ -6,7 +6,8 @@
  *   qname ─▶ zone_prepare (which zone, hashes, prefetch) ─▶ zone_find (verdict, node, RRset)
  *
  * A loaded zone is immutable: workers read it inside a snapshot, without lock and without malloc.
- * All of its memory is one arena, freed with the generation that holds the zone.
+ * Its nodes, RRsets and names are one block of memory, the index another; both are freed with the
+ * last generation that holds the zone.
  *
  * Wire form of an RRset: its records one after the other as they go into a packet, each beginning
  * with a two-byte compression pointer for the owner that says "the question" (0xC00C). Names inside
@@ -27,8 +28,7 @@ struct zone_node;
  * SVCB/HTTPS), at this offset of the wire form. */
 struct zone_target {
     const struct zone_node *node;
-    uint16_t
-        offset; /* 0: the owner itself, as SVCB's "." says; the record's own owner stands there */
+    uint16_t offset; /* 0: the record's own owner, as SVCB's "." says */
 };
 
 struct zone_rrset {
