@@ -247,10 +247,8 @@ static void test_response_heads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_requests),
-        cmocka_unit_test(test_responses),
-        cmocka_unit_test(test_upgrade),
-        cmocka_unit_test(test_response_heads),
+        cmocka_unit_test(test_requests),       cmocka_unit_test(test_responses),
+        cmocka_unit_test(test_upgrade),        cmocka_unit_test(test_response_heads),
         cmocka_unit_test(test_empty_response),
     };
 
