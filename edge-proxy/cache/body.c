@@ -199,7 +199,7 @@ static bool can_store_more(struct cache_object *o, size_t n)
     if (atomic_load_explicit(&b->fill->is_windowed, memory_order_relaxed))
         return false;
     if (size > atomic_load_explicit(&b->cache->max_object_bytes, memory_order_relaxed) ||
-        !store_reserve(b->cache, b->shard, n))
+        !store_reserve(b->cache, n))
         return false;
     b->held_bytes += n;
     return true;

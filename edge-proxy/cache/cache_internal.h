@@ -158,7 +158,8 @@ struct cache_shard {
     struct cache_object **buckets;
     size_t n_buckets, n_objects;
     struct queue small, main;
-    uint64_t *ghosts; /* fingerprint and the eviction's number, direct-mapped */
+    _Atomic uint64_t bytes; /* of both queues, for those who hold no lock */
+    uint64_t *ghosts;       /* fingerprint and the eviction's number, direct-mapped */
     size_t n_ghosts;
     uint32_t n_ghosted;
     struct cache_lead *flights;
@@ -176,7 +177,7 @@ struct cache {
 uint64_t store_hash(const struct cache *c, struct str key);
 struct cache_shard *store_shard(struct cache *c, uint64_t hash);
 /* Takes bytes from the budget, evicting where needed; false: no room. No lock is held. */
-bool store_reserve(struct cache *c, struct cache_shard *near, uint64_t bytes);
+bool store_reserve(struct cache *c, uint64_t bytes);
 void store_unreserve(struct cache *c, uint64_t bytes);
 /* With the shard's lock held: */
 struct cache_object *store_first(struct cache_shard *s, uint64_t hash);

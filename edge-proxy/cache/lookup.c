@@ -92,7 +92,7 @@ static struct cache_body *reserve_body(struct cache *c, struct cache_shard *s, u
     if (body_bytes == UINT64_MAX)
         return body_new(c, s, UINT64_MAX);
     if (body_bytes > atomic_load_explicit(&c->max_object_bytes, memory_order_relaxed) ||
-        !store_reserve(c, s, body_bytes))
+        !store_reserve(c, body_bytes))
         return NULL;
     return body_new(c, s, body_bytes);
 }

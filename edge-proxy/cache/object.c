@@ -140,7 +140,7 @@ static struct cache_object *alloc_object(struct cache *c, struct str key, uint64
     size_t bytes = sizeof(struct cache_object) + key.n + more_bytes;
     struct cache_object *o;
 
-    if (!store_reserve(c, store_shard(c, hash), bytes))
+    if (!store_reserve(c, bytes))
         return NULL;
     o = base_alloc(bytes);
     *o = (struct cache_object){

@@ -93,6 +93,12 @@ static uint64_t weight(const struct cache_object *o)
     return bytes;
 }
 
+static void add_bytes(struct cache_shard *s, struct queue *q, int64_t bytes)
+{
+    q->bytes += (uint64_t)bytes;
+    atomic_store_explicit(&s->bytes, s->small.bytes + s->main.bytes, memory_order_relaxed);
+}
+
 static void queue_push(struct cache_shard *s, struct cache_object *o, enum object_queue which)
 {
     struct queue *q;
@@ -106,13 +112,12 @@ static void queue_push(struct cache_shard *s, struct cache_object *o, enum objec
     else
         q->oldest = o;
     q->newest = o;
-    q->bytes += weight(o);
+    add_bytes(s, q, (int64_t)weight(o));
 }
 
 static void queue_remove(struct cache_shard *s, struct cache_object *o)
 {
     struct queue *q = queue_of(s, o);
-    uint64_t bytes = weight(o);
 
     if (o->newer != NULL)
         o->newer->older = o->older;
@@ -122,8 +127,7 @@ static void queue_remove(struct cache_shard *s, struct cache_object *o)
         o->older->newer = o->newer;
     else
         q->oldest = o->newer;
-    /* A body of unknown length has grown since it was pushed. */
-    q->bytes = q->oldest == NULL || q->bytes < bytes ? 0 : q->bytes - bytes;
+    add_bytes(s, q, -(int64_t)weight(o));
     o->queue = QUEUE_NONE;
 }
 
@@ -230,7 +234,7 @@ void store_insert(struct cache_shard *s, struct cache_object *o, struct cache_ob
 void store_grow(struct cache_shard *s, struct cache_object *o, uint64_t bytes)
 {
     if (o->is_indexed)
-        queue_of(s, o)->bytes += bytes;
+        add_bytes(s, queue_of(s, o), (int64_t)bytes);
 }
 
 void store_release_dropped(struct cache_object *dropped)
@@ -282,36 +286,63 @@ static bool is_over(const struct cache *c)
            atomic_load_explicit(&c->memory_bytes, memory_order_relaxed);
 }
 
-/* Evicts from one shard until the budget holds; bounded by what the shard has. */
-static void evict_from(struct cache *c, struct cache_shard *s)
+/* The shard that holds most of what may still be evicted, NULL: none does. */
+static struct cache_shard *fullest(struct cache *c, unsigned exhausted)
 {
-    size_t steps = SIZE_MAX;
+    struct cache_shard *best = NULL;
+    uint64_t most = 0;
 
-    while (is_over(c) && steps > 0) {
-        struct cache_object *dropped = NULL;
-        size_t left = 16; /* a few at a time, so that the lock is never held for long */
+    for (unsigned i = 0; i < CACHE_SHARDS; i++) {
+        uint64_t bytes = atomic_load_explicit(&c->shards[i].bytes, memory_order_relaxed);
 
-        pthread_mutex_lock(&s->lock);
-        if (steps == SIZE_MAX)
-            steps = s->n_objects * (CACHE_FREQUENCY_MAX + 1) + 1;
-        for (; left > 0 && steps > 0 && s->n_objects > 0; left--, steps--)
-            evict_step(s, &dropped);
-        if (s->n_objects == 0)
+        if (bytes > most && (exhausted >> i & 1) == 0) {
+            most = bytes;
+            best = &c->shards[i];
+        }
+    }
+    return best;
+}
+
+/* Some steps in one shard, few enough that the lock is never held for long. False: it has nothing
+ * left that can leave, after so many steps that each object has had its chances. */
+static bool evict_some(struct cache *c, struct cache_shard *s, size_t *steps)
+{
+    struct cache_object *dropped = NULL;
+    size_t left;
+
+    pthread_mutex_lock(&s->lock);
+    for (left = 16; left > 0 && s->n_objects > 0 && is_over(c) && dropped == NULL; left--)
+        evict_step(s, &dropped);
+    *steps = dropped != NULL ? 0 : *steps + 16 - left;
+    left = s->n_objects * (CACHE_FREQUENCY_MAX + 2);
+    pthread_mutex_unlock(&s->lock);
+    store_release_dropped(dropped);
+    return *steps < left;
+}
+
+/* Always from the fullest shard, so that no key suffers for the shard it fell into. */
+static void evict(struct cache *c)
+{
+    unsigned exhausted = 0;
+    struct cache_shard *s = NULL, *now;
+    size_t steps = 0;
+
+    while (is_over(c) && (now = fullest(c, exhausted)) != NULL) {
+        if (now != s)
             steps = 0;
-        pthread_mutex_unlock(&s->lock);
-        store_release_dropped(dropped);
+        s = now;
+        if (!evict_some(c, s, &steps))
+            exhausted |= 1u << (s - c->shards);
     }
 }
 
-bool store_reserve(struct cache *c, struct cache_shard *near, uint64_t bytes)
+bool store_reserve(struct cache *c, uint64_t bytes)
 {
-    size_t at = (size_t)(near - c->shards);
-
     if (bytes > atomic_load_explicit(&c->memory_bytes, memory_order_relaxed))
         return false;
     atomic_fetch_add_explicit(&c->used_bytes, bytes, memory_order_relaxed);
-    for (size_t i = 0; i < CACHE_SHARDS && is_over(c); i++)
-        evict_from(c, &c->shards[(at + i) % CACHE_SHARDS]);
+    if (is_over(c))
+        evict(c);
     if (!is_over(c))
         return true;
     store_unreserve(c, bytes);
