@@ -93,6 +93,8 @@ void table_end(struct table *t, const struct view *view, struct text *out);
 /* Adds s in a colour, cleaned as a cell is. */
 void table_paint(const struct view *view, enum table_colour colour, const char *s,
                  struct text *out);
+/* How long ago, to the second: "1m 5s". buf is returned. */
+const char *table_age(uint64_t ms, char buf[TEXT_SHORT]);
 /* "  label      text" */
 void table_line(const struct view *view, const char *label, enum table_colour colour, const char *s,
                 struct text *out);

@@ -94,8 +94,7 @@ static void edge_row(struct table *t, const Gslb__EdgeStatus *e)
     table_cell(t, NAME, TABLE_PLAIN, "  %s", e->name);
     table_cell(t, STATE, states[state].colour, "%s%s", states[state].name,
                e->is_kept ? " (kept)" : "");
-    table_cell(t, SINCE, TABLE_PLAIN, "%s",
-               text_format_duration_ms(e->since_ms / 1000 * 1000, since));
+    table_cell(t, SINCE, TABLE_PLAIN, "%s", table_age(e->since_ms, since));
     figures(t, &x, TABLE_PLAIN);
     table_cell(t, WHY, TABLE_DIM, "%s%s", e->reason, e->is_connected ? "" : " [not connected]");
 }
@@ -202,7 +201,7 @@ static void show_head(const Gslb__StatusReply *s, const struct view *view, struc
 
     text_addf(&line, "%s%s%s", s->node, s->node[0] ? ": " : "", s->software);
     table_paint(view, TABLE_BOLD, line.p, out);
-    text_addf(out, ", up %s", text_format_duration_ms(s->uptime_ms / 1000 * 1000, up));
+    text_addf(out, ", up %s", table_age(s->uptime_ms, up));
     if (s->loaded_at_s > 0)
         text_addf(out, ", configuration of %s", clock_format_iso(s->loaded_at_s, loaded));
     text_adds(out, "\n");
@@ -249,8 +248,7 @@ static void show_origins(const Gslb__Report *r, const struct view *view, struct 
         table_cell(&t, 0, TABLE_PLAIN, "%s", o->pool);
         table_cell(&t, 1, TABLE_PLAIN, "%s", o->name);
         table_cell(&t, 2, o->is_up ? TABLE_GREEN : TABLE_RED, "%s", o->is_up ? "up" : "down");
-        table_cell(&t, 3, TABLE_PLAIN, "%s",
-                   text_format_duration_ms(o->since_ms / 1000 * 1000, since));
+        table_cell(&t, 3, TABLE_PLAIN, "%s", table_age(o->since_ms, since));
         table_cell(&t, 4, TABLE_PLAIN, "%u", o->connections);
         table_cell(&t, 5, TABLE_DIM, "%s", o->reason);
     }
@@ -304,7 +302,7 @@ enum gslbctl_exit status_show_edge(const Gslb__Report *r, const struct view *vie
                 : r->can_serve ? "serving"
                                : "cannot serve",
                 out);
-    text_addf(out, ", up %s\n", text_format_duration_ms(r->uptime_ms / 1000 * 1000, up));
+    text_addf(out, ", up %s\n", table_age(r->uptime_ms, up));
     if (r->is_draining)
         table_line(view, "drain", TABLE_YELLOW, r->drain_reason, out);
     if (!r->can_serve)

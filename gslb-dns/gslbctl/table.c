@@ -100,6 +100,13 @@ void table_line(const struct view *view, const char *label, enum table_colour co
     text_adds(out, "\n");
 }
 
+const char *table_age(uint64_t ms, char buf[TEXT_SHORT])
+{
+    if (ms < 1000)
+        return memcpy(buf, "0s", sizeof("0s"));
+    return text_format_duration_ms(ms / 1000 * 1000, buf);
+}
+
 void table_start(struct table *t, const char *right)
 {
     *t = (struct table){.right = right, .n_columns = strlen(right)};

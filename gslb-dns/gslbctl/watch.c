@@ -66,8 +66,7 @@ static void draw(const struct watch *w, const char *trouble)
         table_paint(w->view, TABLE_RED, trouble, &out);
         if (w->pictured_ms != 0)
             text_addf(&out, " (below: %s ago)",
-                      text_format_duration_ms(
-                          (uint64_t)(clock_mono_ms() - w->pictured_ms) / 1000 * 1000, age));
+                      table_age((uint64_t)(clock_mono_ms() - w->pictured_ms), age));
         text_adds(&out, "\033[K\n");
     }
     if (w->picture.n > 0)

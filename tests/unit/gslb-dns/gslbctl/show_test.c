@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the operator sees: whole tables and whole JSON for given replies. */
+#include "gslb-dns/gslbctl/gslbctl.h"
+
+/* The program's own files: it has no archive. */
+#include "gslb-dns/gslbctl/explain.c"
+#include "gslb-dns/gslbctl/show_json.c"
+#include "gslb-dns/gslbctl/status.c"
+#include "gslb-dns/gslbctl/table.c"
+
+#include <locale.h>
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static const struct view plain = {0};
+
+static Gslb__Load the_load = GSLB__LOAD__INIT;
+static Gslb__Origin origin_up = GSLB__ORIGIN__INIT, origin_down = GSLB__ORIGIN__INIT;
+static Gslb__Origin *the_origins[] = {&origin_up, &origin_down};
+static Gslb__Report the_report = GSLB__REPORT__INIT;
+static Gslb__EdgeStatus one = GSLB__EDGE_STATUS__INIT, two = GSLB__EDGE_STATUS__INIT;
+static Gslb__EdgeStatus *edges[] = {&one, &two};
+static Gslb__RegionStatus the_region = GSLB__REGION_STATUS__INIT;
+static Gslb__RegionStatus *the_regions[] = {&the_region};
+static Gslb__StatusReply status = GSLB__STATUS_REPLY__INIT;
+
+static int fill(void **state)
+{
+    (void)setlocale(LC_CTYPE, "C.UTF-8");
+    the_load.connections = 12;
+    the_load.connections_target = 800;
+    origin_up.is_up = true;
+    origin_up.pool = origin_down.pool = "web";
+    origin_up.name = "a";
+    origin_down.name = "b";
+    origin_down.reason = "connection refused";
+    the_report.load = &the_load;
+    the_report.origins = the_origins;
+    the_report.n_origins = 2;
+    the_report.can_serve = true;
+    one.name = "zürich-1";
+    one.state = GSLB__EDGE_STATE__EDGE_UP;
+    one.reason = "steady";
+    one.since_ms = 65432;
+    one.is_connected = one.is_usable = true;
+    one.report = &the_report;
+    one.requests_per_s = 10.25;
+    one.cache_hit_ratio = 0.975;
+    two.name = "geneva-1";
+    two.state = GSLB__EDGE_STATE__EDGE_DOWN;
+    two.reason = "bad\033[31m words";
+    two.since_ms = 4000;
+    two.cache_hit_ratio = -1;
+    the_region.name = "eu";
+    the_region.edges = edges;
+    the_region.n_edges = 2;
+    status.node = "ns1";
+    status.software = "gslb-dns 0.1.0";
+    status.regions = the_regions;
+    status.n_regions = 1;
+    return 0;
+}
+
+static void test_status_lines_up(void **state)
+{
+    struct text t = {0};
+
+    assert_int_equal(status_show(&status, &plain, &t), GSLBCTL_FINE);
+    assert_string_equal(t.p,
+                        "ns1: gslb-dns 0.1.0, up 0s\n"
+                        "\n"
+                        "REGION / EDGE  STATE   SINCE    LOAD  REQ/S    HITS  ORIGINS  WHY\n"
+                        "eu             1 of 2         12/800   10.2  97.5 %      1/2\n"
+                        "  zürich-1     up      1m 5s  12/800   10.2  97.5 %      1/2  steady\n"
+                        "  geneva-1     down       4s"
+                        "                                  bad?[31m words [not connected]\n");
+    text_free(&t);
+}
+
+static void test_last_column_is_shortened(void **state)
+{
+    struct view narrow = {.columns = 71};
+    struct text t = {0};
+
+    status_show(&status, &narrow, &t);
+    assert_non_null(strstr(t.p, "  bad?[31m…\n"));
+    text_free(&t);
+}
+
+static void test_colours_only_when_asked(void **state)
+{
+    struct view colours = {.has_colour = true};
+    struct text t = {0};
+
+    status_show(&status, &plain, &t);
+    assert_null(strchr(t.p, '\033'));
+    text_free(&t);
+    status_show(&status, &colours, &t);
+    assert_non_null(strstr(t.p, "\033[32mup\033[0m"));
+    assert_null(strstr(t.p, "bad\033[31m"));
+    text_free(&t);
+}
+
+static void test_region_without_a_usable_edge_is_bad_news(void **state)
+{
+    struct text t = {0};
+
+    one.is_usable = false;
+    assert_int_equal(status_show(&status, &plain, &t), GSLBCTL_BAD_NEWS);
+    assert_non_null(strstr(t.p, "no usable edge"));
+    one.is_usable = true;
+    text_free(&t);
+}
+
+static void test_status_as_json(void **state)
+{
+    struct text t = {0};
+
+    json_of_status(&status, &t);
+    assert_non_null(strstr(t.p, "\"name\":\"zürich-1\",\"state\":\"up\",\"since_ms\":65432"));
+    assert_non_null(strstr(t.p, "\"cache_hit_ratio\":0.975"));
+    assert_non_null(strstr(t.p, "\"reason\":\"bad\\u001b[31m words\""));
+    assert_non_null(strstr(t.p, "\"cache_hit_ratio\":null"));
+    assert_non_null(strstr(t.p, "\"load_error\":null"));
+    assert_int_equal(t.p[t.n - 1], '\n');
+    text_free(&t);
+}
+
+static void test_edge(void **state)
+{
+    struct text t = {0};
+
+    assert_int_equal(status_show_edge(&the_report, &plain, &t), GSLBCTL_FINE);
+    assert_non_null(strstr(t.p, "serving, up 0s\n"));
+    assert_non_null(strstr(t.p, "web   b       down      0s      0  connection refused\n"));
+    the_report.can_serve = false;
+    the_report.reason = "all origins down";
+    assert_int_equal(status_show_edge(&the_report, &plain, &t), GSLBCTL_BAD_NEWS);
+    the_report.can_serve = true;
+    the_report.reason = "";
+    text_free(&t);
+}
+
+static void test_explain(void **state)
+{
+    Gslb__ExplainRegion near = GSLB__EXPLAIN_REGION__INIT, far = GSLB__EXPLAIN_REGION__INIT;
+    Gslb__ExplainRegion *ranked_regions[] = {&near, &far};
+    Gslb__ExplainReply e = GSLB__EXPLAIN_REPLY__INIT;
+    char *addresses[] = {"192.0.2.1", "2001:db8::1"};
+    struct text t = {0};
+
+    near.name = "eu";
+    near.distance_km = 312.4;
+    near.verdict = "all edges down";
+    far.name = "us";
+    far.distance_km = 6010;
+    far.is_usable = true;
+    far.verdict = "chosen";
+    e.name = "www.example.com";
+    e.policy = "nearest";
+    e.client = "203.0.113.7";
+    e.has_location = true;
+    e.latitude = 52.1;
+    e.longitude = 5.3;
+    e.country = "NL";
+    e.location_source = "database: country centre";
+    e.regions = ranked_regions;
+    e.n_regions = 2;
+    e.addresses = addresses;
+    e.n_addresses = 2;
+    e.ttl_s = 30;
+    e.scope_bits = 17;
+    e.scope_prefix = "203.0.0.0/17";
+    e.chosen = "us";
+    e.verdict = "nearest usable region";
+    assert_int_equal(explain_show(&e, &plain, &t), GSLBCTL_FINE);
+    assert_string_equal(t.p, "www.example.com (policy nearest)\n"
+                             "  client    203.0.113.7\n"
+                             "  location  52.1000, 5.3000 in NL (database: country centre)\n"
+                             "  answer    192.0.2.1, 2001:db8::1  (TTL 30 s)\n"
+                             "  ECS scope /17: all of 203.0.0.0/17 gets this answer\n"
+                             "  chosen    us: nearest usable region\n"
+                             "\n"
+                             "  RANK  REGION  DISTANCE  USABLE  VERDICT\n"
+                             "     1  eu        312 km  no      all edges down\n"
+                             "     2  us       6010 km  yes     chosen\n");
+    text_free(&t);
+    e.n_addresses = 0;
+    assert_int_equal(explain_show(&e, &plain, &t), GSLBCTL_BAD_NEWS);
+    text_free(&t);
+    json_of_explain(&e, &t);
+    assert_non_null(strstr(t.p, "\"distance_km\":312.4"));
+    text_free(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_status_lines_up),
+        cmocka_unit_test(test_last_column_is_shortened),
+        cmocka_unit_test(test_colours_only_when_asked),
+        cmocka_unit_test(test_region_without_a_usable_edge_is_bad_news),
+        cmocka_unit_test(test_status_as_json),
+        cmocka_unit_test(test_edge),
+        cmocka_unit_test(test_explain),
+    };
+
+    return cmocka_run_group_tests(tests, fill, NULL);
+}
