@@ -20,7 +20,6 @@ static const int BACKLOG = 4096;
 /* One worker's socket. The worker's thread, once it was posted there. */
 struct acceptor {
     struct listen_worker *worker;
-    const struct addr *address;
     bool is_tls;
     int fd;
     bool is_added;
@@ -45,7 +44,7 @@ struct listen {
 struct listen_change {
     struct listen *l;
     struct listener **next; /* those of the new configuration: kept and new */
-    bool *is_new;
+    bool *is_new, *is_tls;
     size_t n;
 };
 
@@ -185,7 +184,7 @@ static struct listener *open_listener(struct listen *l, const struct config_list
 static struct listener *find_listener(const struct listen *l, const struct config_listener *c)
 {
     for (size_t i = 0; i < l->n; i++)
-        if (l->listeners[i]->is_tls == c->is_tls && addr_eq(&l->listeners[i]->address, &c->address))
+        if (addr_eq(&l->listeners[i]->address, &c->address))
             return l->listeners[i];
     return NULL;
 }
@@ -208,10 +207,12 @@ struct listen_change *listen_prepare(struct listen *l, const struct config *conf
     change->l = l;
     change->next = base_zalloc(config->n_listeners + 1, sizeof(change->next[0]));
     change->is_new = base_zalloc(config->n_listeners + 1, sizeof(change->is_new[0]));
+    change->is_tls = base_zalloc(config->n_listeners + 1, sizeof(change->is_tls[0]));
     for (size_t i = 0; i < config->n_listeners; i++) {
         struct listener *x = find_listener(l, &config->listeners[i]);
 
         change->is_new[change->n] = x == NULL;
+        change->is_tls[change->n] = config->listeners[i].is_tls;
         if (x == NULL)
             x = open_listener(l, &config->listeners[i], errors);
         if (x != NULL)
@@ -232,6 +233,7 @@ void listen_discard(struct listen_change *change)
             free_listener(change->next[i], change->l->n_workers);
     free(change->next);
     free(change->is_new);
+    free(change->is_tls);
     free(change);
 }
 
@@ -253,6 +255,21 @@ static void start_listener(struct listen *l, struct listener *x)
         loop_post(l->workers[i].w->loop, start_acceptor, x->acceptors[i]);
 }
 
+/* The socket stays, what is spoken on its next connections changes. */
+static void toggle_acceptor(void *arg)
+{
+    struct acceptor *a = arg;
+
+    a->is_tls = !a->is_tls;
+}
+
+static void toggle_tls(struct listen *l, struct listener *x)
+{
+    x->is_tls = !x->is_tls;
+    for (unsigned i = 0; i < l->n_workers; i++)
+        loop_post(l->workers[i].w->loop, toggle_acceptor, x->acceptors[i]);
+}
+
 void listen_commit(struct listen *l, struct listen_change *change)
 {
     for (size_t i = 0; i < l->n; i++)
@@ -261,10 +278,13 @@ void listen_commit(struct listen *l, struct listen_change *change)
     for (size_t i = 0; i < change->n; i++)
         if (change->is_new[i])
             start_listener(l, change->next[i]);
+        else if (change->is_tls[i] != change->next[i]->is_tls)
+            toggle_tls(l, change->next[i]);
     free(l->listeners);
     l->listeners = change->next;
     l->n = change->n;
     free(change->is_new);
+    free(change->is_tls);
     free(change);
 }
 

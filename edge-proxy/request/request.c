@@ -299,7 +299,7 @@ struct request *request_take(struct request_worker *rw)
     http_head_clear(&r->head);
     r->magic = REQUEST_MAGIC;
     r->rw = rw;
-    r->use = worker_hold_generation(rw);
+    r->use = request_worker_hold(rw);
     r->cache_counter = COUNT_CACHE_NONE;
     r->start_us = clock_mono_us();
     r->id = rw->n_ids++;
@@ -321,7 +321,7 @@ void request_free(struct request *r)
         rw->n_fetches--;
     }
     buffer_give(rw->w, r->own_head);
-    worker_release_generation(rw, r->use);
+    request_worker_release(rw, r->use);
     r->magic = 0;
     r->next = rw->free_requests;
     rw->free_requests = r;
@@ -427,7 +427,7 @@ void request_spawn_refresh(struct request *r, struct cache_lead *lead)
     b->lead = lead;
     b->cache_status = r->cache_status;
     /* The route points into r's generation, which may be an older one. */
-    worker_release_generation(r->rw, b->use);
+    request_worker_release(r->rw, b->use);
     b->use = r->use;
     b->use->n_requests++;
     b->step = REQUEST_SEND;

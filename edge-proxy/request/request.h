@@ -68,6 +68,10 @@ struct request_worker *request_worker_new(struct worker *w, struct request_share
 /* From now on requests begin with g. */
 void request_worker_adopt(struct request_worker *rw, struct generation *g);
 struct generation *request_worker_generation(const struct request_worker *rw);
+/* Keeps the present generation from being freed until it is let go (a handshake needs its TLS
+ * contexts). */
+struct generation_use *request_worker_hold(struct request_worker *rw);
+void request_worker_release(struct request_worker *rw, struct generation_use *use);
 struct request_shared *request_worker_shared(const struct request_worker *rw);
 struct worker *request_worker_flow(const struct request_worker *rw);
 /* Fetches that go on without a client; 0: the worker can stop. */

@@ -38,8 +38,6 @@ struct request_worker {
     char date[FIELDS_DATE_BYTES];
 };
 
-struct generation_use *worker_hold_generation(struct request_worker *rw);
-void worker_release_generation(struct request_worker *rw, struct generation_use *use);
 /* Now as a Date field has it. */
 struct str worker_date(struct request_worker *rw, int64_t now_s);
 

@@ -45,13 +45,13 @@ void request_worker_adopt(struct request_worker *rw, struct generation *g)
     free_unused(rw, old);
 }
 
-struct generation_use *worker_hold_generation(struct request_worker *rw)
+struct generation_use *request_worker_hold(struct request_worker *rw)
 {
     rw->current->n_requests++;
     return rw->current;
 }
 
-void worker_release_generation(struct request_worker *rw, struct generation_use *use)
+void request_worker_release(struct request_worker *rw, struct generation_use *use)
 {
     use->n_requests--;
     free_unused(rw, use);

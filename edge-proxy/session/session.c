@@ -76,10 +76,18 @@ void session_set_clock(struct session *s, enum session_clock clock, uint32_t ms)
     wheel_set(&s->sw->w->wheel, &s->timer, ms, on_deadline);
 }
 
+static void end_handshake(struct session *s)
+{
+    request_worker_release(s->sw->rw, s->use);
+    s->use = NULL;
+}
+
 static void destroy(struct session *s)
 {
     struct session_worker *sw = s->sw;
 
+    if (s->step == SESSION_HANDSHAKE)
+        end_handshake(s);
     if (s->turn != NULL)
         turn_close(s);
     session_want(s, 0);
@@ -195,6 +203,7 @@ static enum step_result step_handshake(struct session *s)
     if (SSL_session_reused(s->wire.ssl))
         worker_count(w, COUNT_TLS_RESUMED);
     s->client.tls_version = SSL_get_version(s->wire.ssl);
+    end_handshake(s);
     s->step = SESSION_READ_HEAD;
     session_want(s, EV_READ);
     session_set_clock(s, CLOCK_HEAD, session_limits(s)->header_timeout_ms);
@@ -364,8 +373,10 @@ void session_open(struct session_worker *sw, int fd, SSL *ssl, const struct addr
         .protocol = "HTTP/1.1",
     };
     s->step = ssl != NULL ? SESSION_HANDSHAKE : SESSION_READ_HEAD;
-    if (ssl != NULL)
+    if (ssl != NULL) {
+        s->use = request_worker_hold(sw->rw);
         wire_use_tls(sw->w, &s->wire, ssl);
+    }
     session_want(s, EV_READ);
     session_set_clock(s, ssl != NULL ? CLOCK_HANDSHAKE : CLOCK_HEAD,
                       session_limits(s)->header_timeout_ms);

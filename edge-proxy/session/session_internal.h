@@ -64,7 +64,10 @@ struct session {
     struct session_worker *sw;
     struct wire wire;
     struct buffer *in;
-    struct turn *turn; /* NULL: idle */
+    union {
+        struct turn *turn;          /* NULL: idle */
+        struct generation_use *use; /* HANDSHAKE: whose contexts it takes */
+    };
     struct session *next, **link;
     struct request_client client;
     uint32_t lingered_bytes;

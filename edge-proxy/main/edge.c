@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "edge-proxy/main/edge.h"
+
+#include "common/clock/clock.h"
+#include "common/daemon/daemon.h"
+#include "common/log/log.h"
+#include "common/net/net.h"
+#include "edge-proxy/control/control.h"
+#include "edge-proxy/report/report.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { HOUSEKEEPING_MS = 1000, DRAIN_LOOK_MS = 50, LOG_CLOSE_MS = 2000 };
+
+struct edge_worker {
+    struct loop *loop;
+    struct worker flow;
+    struct request_worker *requests;
+    struct session_worker *sessions;
+};
+
+struct edge {
+    const char *path;
+    struct loop *loop;
+    struct worker flow; /* the main thread's own, for checks */
+    struct edge_worker *workers;
+    struct listen_worker *listen_workers;
+    unsigned n_workers;
+    struct generation *generation;
+    struct upstream_checks *checks;
+    struct request_shared shared;
+    struct listen *listen;
+    struct control *control;
+    struct report *report;
+    struct event *signals, *housekeeping, *drain;
+    int signal_fd;
+    bool is_stopping;
+    int64_t stop_by_ms;
+};
+
+static struct report_sources sources(const struct edge *e)
+{
+    return (struct report_sources){
+        .generation = e->generation,
+        .shared = &e->shared,
+        .listen = e->listen,
+        .n_workers = e->n_workers,
+    };
+}
+
+/* ---- Generations and workers ---- */
+
+struct letter {
+    struct edge *edge;
+    struct edge_worker *worker;
+    struct generation *generation;
+};
+
+static struct letter *letter_new(struct letter letter)
+{
+    struct letter *l = base_alloc(sizeof(*l));
+
+    *l = letter;
+    return l;
+}
+
+static void let_go(void *arg)
+{
+    struct letter *l = arg;
+
+    if (--l->generation->n_workers == 0)
+        generation_free(l->generation);
+    free(l);
+}
+
+static void on_generation_unused(void *arg, struct generation *g)
+{
+    struct edge *e = arg;
+
+    loop_post(e->loop, let_go, letter_new((struct letter){.edge = e, .generation = g}));
+}
+
+static void adopt(void *arg)
+{
+    struct letter *l = arg;
+
+    request_worker_adopt(l->worker->requests, l->generation);
+    free(l);
+}
+
+static void start_workers(struct edge *e, unsigned n)
+{
+    e->n_workers = n;
+    e->workers = base_zalloc(n, sizeof(*e->workers));
+    e->listen_workers = base_zalloc(n, sizeof(*e->listen_workers));
+    e->generation->n_workers = n;
+    for (unsigned i = 0; i < n; i++) {
+        struct edge_worker *w = &e->workers[i];
+        char name[16];
+
+        snprintf(name, sizeof(name), "worker-%u", i);
+        w->loop = loop_new(name);
+        worker_init(&w->flow, i, w->loop);
+        w->requests = request_worker_new(&w->flow, &e->shared, e->generation);
+        w->sessions = session_worker_new(w->requests);
+        e->listen_workers[i] = (struct listen_worker){&w->flow, w->requests, w->sessions};
+    }
+}
+
+static void drain_worker(void *arg)
+{
+    session_worker_drain(((struct edge_worker *)arg)->sessions);
+}
+
+static void stop_worker(void *arg)
+{
+    struct edge_worker *w = arg;
+
+    session_worker_free(w->sessions);
+    request_worker_stop(w->requests);
+    worker_stop(&w->flow);
+}
+
+/* ---- Taking a configuration ---- */
+
+/* All that a generation opens, before any of it takes effect. */
+struct change {
+    struct generation *generation;
+    struct listen_change *listen;
+    struct control_change *control;
+    int log_fd;
+};
+
+static void discard(struct change *c)
+{
+    if (c->listen != NULL)
+        listen_discard(c->listen);
+    if (c->control != NULL)
+        control_discard(c->control);
+    if (c->log_fd >= 0)
+        close(c->log_fd);
+}
+
+/* Everything is tried, so that all mistakes are told at once. */
+static struct outcome prepare(struct edge *e, struct change *c, struct errors *errors)
+{
+    const struct config *config = c->generation->config;
+    const char *log_path = config->access_log_path;
+
+    c->listen = listen_prepare(e->listen, config, errors);
+    c->control = control_prepare(e->control, config, errors);
+    c->log_fd = log_path != NULL ? access_log_open(log_path, errors, config->access_log_place) : -1;
+    if (c->listen != NULL && c->control != NULL && (log_path == NULL || c->log_fd >= 0))
+        return OUTCOME_OK;
+    discard(c);
+    return OUTCOME_FAILED;
+}
+
+static void on_origin_change(void *arg)
+{
+    struct edge *e = arg;
+    struct report_sources s = sources(e);
+
+    if (report_has_new_verdict(e->report, &s))
+        control_report_now(e->control);
+}
+
+static void commit(struct edge *e, struct change *c)
+{
+    const struct config *config = c->generation->config;
+
+    e->generation = c->generation;
+    access_log_use(e->shared.log, config->access_log_path, c->log_fd);
+    cache_set_limits(e->shared.cache, config->cache.memory_bytes, config->cache.max_object_bytes);
+    e->checks = upstream_checks_start(&e->flow, e->generation->pools, on_origin_change, e);
+    listen_commit(e->listen, c->listen);
+    control_commit(e->control, c->control);
+}
+
+/* ---- Reload ---- */
+
+static void warn_of_fixed(const struct edge *e, const struct config *config)
+{
+    unsigned n = config->workers != 0 ? config->workers : net_cpu_count();
+
+    if (n != e->n_workers)
+        log_warn("main", "the number of workers changes at the next start only now=%u wanted=%u",
+                 e->n_workers, n);
+}
+
+static struct outcome try_reload(struct edge *e, struct errors *errors)
+{
+    struct change c = {.log_fd = -1};
+
+    c.generation = generation_load(e->path, e->generation, errors);
+    if (c.generation == NULL)
+        return OUTCOME_FAILED;
+    if (has_failed(prepare(e, &c, errors))) {
+        generation_free(c.generation);
+        return OUTCOME_FAILED;
+    }
+    warn_of_fixed(e, c.generation->config);
+    upstream_checks_stop(e->checks);
+    c.generation->n_workers = e->n_workers;
+    /* Before the listeners: a new TLS listener finds its contexts. */
+    for (unsigned i = 0; i < e->n_workers; i++)
+        loop_post(
+            e->workers[i].loop, adopt,
+            letter_new((struct letter){.worker = &e->workers[i], .generation = c.generation}));
+    commit(e, &c);
+    return OUTCOME_OK;
+}
+
+/* The answer for the operator who asked, in fresh memory. */
+static char *reload(struct edge *e, bool *is_taken)
+{
+    struct errors errors = {0};
+    int64_t began_ms = clock_mono_ms();
+    char *text;
+
+    daemon_notify("RELOADING=1");
+    *is_taken = !has_failed(try_reload(e, &errors));
+    errors_print(&errors, stderr);
+    text = errors_to_string(&errors);
+    if (*is_taken) {
+        log_info("main", "reloaded file=%s took_ms=%" PRId64, e->path, clock_mono_ms() - began_ms);
+        if (errors.n_warnings == 0) {
+            free(text);
+            text = base_printf("reloaded %s: %zu sites, %zu pools, %zu listeners", e->path,
+                               e->generation->config->n_sites, e->generation->config->n_pools,
+                               e->generation->config->n_listeners);
+        }
+    } else {
+        log_error("main", "reload refused, the running configuration stays file=%s errors=%zu",
+                  e->path, errors.n_errors);
+    }
+    errors_free(&errors);
+    daemon_notify("READY=1");
+    return text;
+}
+
+/* ---- What control asks ---- */
+
+static void fill_report(void *arg, struct control_report *out)
+{
+    struct edge *e = arg;
+    struct report_sources s = sources(e);
+
+    report_fill(e->report, &s, out);
+}
+
+static void on_drain(void *arg, bool is_on, const char *reason)
+{
+    struct edge *e = arg;
+
+    atomic_store(&e->shared.is_draining, is_on || e->is_stopping);
+}
+
+static void on_reload(void *arg, uint64_t ticket)
+{
+    struct edge *e = arg;
+    bool is_taken;
+    char *text = reload(e, &is_taken);
+
+    control_finish_reload(e->control, ticket, is_taken, text);
+    free(text);
+}
+
+static void write_metrics(void *arg, struct text *out)
+{
+    struct edge *e = arg;
+    struct report_sources s = sources(e);
+
+    report_write_metrics(e->report, &s, out);
+}
+
+/* ---- Signals, housekeeping, the end ---- */
+
+static void begin_stop(struct edge *e, const char *why)
+{
+    struct timeval every = {0, DRAIN_LOOK_MS * 1000};
+    uint32_t drain_ms = e->generation->config->limits.drain_ms;
+
+    if (e->is_stopping) {
+        log_warn("main", "stopping at once, %u connections are cut off", e->shared.connections);
+        loop_stop(e->loop);
+        return;
+    }
+    e->is_stopping = true;
+    e->stop_by_ms = clock_mono_ms() + drain_ms;
+    daemon_notify("STOPPING=1");
+    log_info("main", "stopping: finishing open requests reason=%s connections=%u at_most_ms=%u",
+             why, e->shared.connections, drain_ms);
+    /* The DNS nodes first: no new visitors are sent here. */
+    control_set_drain(e->control, true, "shutting down");
+    atomic_store(&e->shared.is_draining, true);
+    listen_stop(e->listen);
+    for (unsigned i = 0; i < e->n_workers; i++)
+        loop_post(e->workers[i].loop, drain_worker, &e->workers[i]);
+    ensure(event_add(e->drain, &every) == 0);
+}
+
+static void on_drain_look(evutil_socket_t fd, short what, void *arg)
+{
+    struct edge *e = arg;
+
+    if (atomic_load(&e->shared.connections) == 0 || clock_mono_ms() >= e->stop_by_ms)
+        loop_stop(e->loop);
+}
+
+static void on_signal(evutil_socket_t fd, short what, void *arg)
+{
+    struct edge *e = arg;
+    bool is_taken;
+    int signal;
+
+    while ((signal = daemon_take_signal(fd)) != 0) {
+        switch (signal) {
+        case SIGHUP:
+            if (!e->is_stopping)
+                free(reload(e, &is_taken));
+            break;
+        case SIGUSR1:
+            access_log_reopen(e->shared.log);
+            break;
+        default:
+            begin_stop(e, signal == SIGTERM ? "SIGTERM" : "SIGINT");
+        }
+    }
+}
+
+static void on_housekeeping(evutil_socket_t fd, short what, void *arg)
+{
+    listen_tickets_rotate(clock_wall_s());
+    on_origin_change(arg); /* pools without checks change by what workers see */
+}
+
+static void add_events(struct edge *e)
+{
+    struct event_base *base = loop_base(e->loop);
+    struct timeval every = {HOUSEKEEPING_MS / 1000, HOUSEKEEPING_MS % 1000 * 1000};
+
+    e->signals = event_new(base, e->signal_fd, EV_READ | EV_PERSIST, on_signal, e);
+    e->housekeeping = event_new(base, -1, EV_PERSIST, on_housekeeping, e);
+    e->drain = event_new(base, -1, EV_PERSIST, on_drain_look, e);
+    ensure(e->signals != NULL && e->housekeeping != NULL && e->drain != NULL);
+    ensure(event_add(e->signals, NULL) == 0 && event_add(e->housekeeping, &every) == 0);
+}
+
+/* ---- Start and stop ---- */
+
+struct outcome edge_check(const char *path, struct errors *errors)
+{
+    struct generation *g = generation_load(path, NULL, errors);
+    size_t before = errors->n_errors;
+
+    if (g == NULL)
+        return OUTCOME_FAILED;
+    control_check(g->config, errors);
+    generation_free(g);
+    return errors->n_errors == before ? OUTCOME_OK : OUTCOME_FAILED;
+}
+
+static void check_file_limit(const struct config *config)
+{
+    uint64_t limit = daemon_raise_file_limit();
+
+    /* A client's connection may need one to an origin. */
+    if (limit < 2 * (uint64_t)config->limits.max_connections)
+        log_warn("main",
+                 "the limit of open files is low for max-connections files=%" PRIu64
+                 " max_connections=%u: raise it (LimitNOFILE=, ulimit -n)",
+                 limit, config->limits.max_connections);
+}
+
+static struct edge *make_edge(const char *path, struct generation *g)
+{
+    const struct config *config = g->config;
+    struct edge *e = base_zalloc(1, sizeof(*e));
+
+    e->path = path;
+    e->generation = g;
+    e->signal_fd = daemon_open_signals(); /* before any thread starts */
+    e->loop = loop_new("main");
+    worker_init(&e->flow, UINT16_MAX, e->loop);
+    wire_prepare();
+    listen_tickets_init();
+    e->report = report_new();
+    e->shared.cache = cache_new(config->cache.memory_bytes, config->cache.max_object_bytes);
+    e->shared.log = access_log_new();
+    e->shared.on_generation_unused = on_generation_unused;
+    e->shared.arg = e;
+    start_workers(e, config->workers != 0 ? config->workers : net_cpu_count());
+    e->listen = listen_new(e->listen_workers, e->n_workers);
+    e->control = control_new(e->loop, &(struct control_hooks){
+                                          .arg = e,
+                                          .fill = fill_report,
+                                          .on_drain = on_drain,
+                                          .reload = on_reload,
+                                          .metrics = write_metrics,
+                                      });
+    add_events(e);
+    return e;
+}
+
+struct edge *edge_start(const char *path, struct errors *errors)
+{
+    struct generation *g = generation_load(path, NULL, errors);
+    struct change c = {.generation = g, .log_fd = -1};
+    struct edge *e;
+
+    if (g == NULL)
+        return NULL;
+    check_file_limit(g->config);
+    e = make_edge(path, g);
+    for (unsigned i = 0; i < e->n_workers; i++)
+        loop_start(e->workers[i].loop);
+    if (has_failed(prepare(e, &c, errors))) {
+        edge_stop(e);
+        return NULL;
+    }
+    commit(e, &c);
+    return e;
+}
+
+void edge_run(struct edge *e)
+{
+    log_info("main", "ready name=%s workers=%u", e->generation->config->name, e->n_workers);
+    daemon_notify("READY=1");
+    loop_run(e->loop);
+}
+
+void edge_stop(struct edge *e)
+{
+    if (e->checks != NULL)
+        upstream_checks_stop(e->checks);
+    listen_stop(e->listen);
+    for (unsigned i = 0; i < e->n_workers; i++) {
+        loop_post(e->workers[i].loop, stop_worker, &e->workers[i]);
+        loop_stop(e->workers[i].loop);
+    }
+    for (unsigned i = 0; i < e->n_workers; i++) {
+        loop_join(e->workers[i].loop);
+        request_worker_free(e->workers[i].requests);
+        loop_free(e->workers[i].loop);
+    }
+    control_free(e->control);
+    listen_free(e->listen);
+    event_free(e->signals);
+    event_free(e->housekeeping);
+    event_free(e->drain);
+    worker_stop(&e->flow);
+    /* The workers' last letters: generations they let go of. */
+    loop_stop(e->loop);
+    loop_run(e->loop);
+    loop_free(e->loop);
+    access_log_free(e->shared.log, LOG_CLOSE_MS);
+    cache_free(e->shared.cache);
+    report_free(e->report);
+    close(e->signal_fd);
+    free(e->listen_workers);
+    free(e->workers);
+    free(e);
+    log_info("main", "stopped");
+}

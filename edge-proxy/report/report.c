@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "edge-proxy/report/report.h"
+
+#include "common/clock/clock.h"
+#include "common/net/net.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum { VERDICT_TEXT = 160, CPU_WINDOW_MS = 500 };
+
+struct report {
+    char verdict[VERDICT_TEXT]; /* of the last report; empty: can serve */
+    /* CPU use is that of the time since the last look, at least CPU_WINDOW_MS of it. */
+    int64_t cpu_us, looked_us;
+    uint32_t cpu_permille;
+};
+
+struct report *report_new(void)
+{
+    struct report *r = base_zalloc(1, sizeof(*r));
+
+    r->looked_us = clock_mono_us();
+    return r;
+}
+
+void report_free(struct report *r)
+{
+    free(r);
+}
+
+/* ---- The verdict ---- */
+
+/* A site with a pool that has no origin left can only answer errors, or from the cache for a
+ * while: its visitors are better off elsewhere. Empty: all is well. */
+static void judge(const struct report_sources *s, char out[VERDICT_TEXT])
+{
+    const struct config *c = s->generation->config;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < listen_count(s->listen); i++) {
+        struct listen_state state;
+
+        listen_state(s->listen, i, &state);
+        if (!state.is_open)
+            snprintf(out, VERDICT_TEXT, "listener failed: %s", state.address);
+    }
+    for (size_t i = 0; i < c->n_sites && out[0] == '\0'; i++)
+        for (size_t k = 0; k < c->sites[i].n_routes && out[0] == '\0'; k++) {
+            uint16_t pool = c->sites[i].routes[k].pool;
+
+            if (!upstream_is_pool_up(s->generation->pools, pool))
+                snprintf(out, VERDICT_TEXT, "all origins down: pool %s", c->pools[pool].name);
+        }
+}
+
+bool report_has_new_verdict(const struct report *r, const struct report_sources *s)
+{
+    char verdict[VERDICT_TEXT];
+
+    judge(s, verdict);
+    return !str_eq(str_of(verdict), str_of(r->verdict));
+}
+
+/* ---- Load ---- */
+
+static uint32_t cpu_permille(struct report *r)
+{
+    struct rusage usage;
+    int64_t now_us = clock_mono_us(), cpu_us, passed_us = now_us - r->looked_us;
+
+    if (passed_us < CPU_WINDOW_MS * 1000 || getrusage(RUSAGE_SELF, &usage) != 0)
+        return r->cpu_permille;
+    cpu_us = (int64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
+             usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
+    r->cpu_permille = (uint32_t)((cpu_us - r->cpu_us) * 1000 / passed_us / net_cpu_count());
+    if (r->cpu_permille > 1000)
+        r->cpu_permille = 1000;
+    r->cpu_us = cpu_us;
+    r->looked_us = now_us;
+    return r->cpu_permille;
+}
+
+/* ---- The report ---- */
+
+static void fill_origins(const struct report_sources *s, struct control_report *out)
+{
+    const struct upstream_pools *pools = s->generation->pools;
+    size_t n = upstream_count_origins(pools);
+    struct control_origin *origins = arena_zalloc(out->arena, n * sizeof(*origins) + 1);
+
+    for (size_t i = 0; i < n; i++) {
+        struct upstream_origin_state state;
+
+        upstream_origin_state(pools, i, &state);
+        origins[i] = (struct control_origin){
+            .pool = state.pool,
+            .name = state.name,
+            .is_up = state.is_up,
+            .reason = state.reason[0] != '\0' ? state.reason : NULL,
+            .since_ms = state.since_ms,
+            .connections = state.connections,
+        };
+    }
+    out->origins = origins;
+    out->n_origins = n;
+}
+
+static void fill_listeners(const struct report_sources *s, struct control_report *out)
+{
+    size_t n = listen_count(s->listen);
+    struct control_listener *listeners = arena_zalloc(out->arena, n * sizeof(*listeners) + 1);
+
+    for (size_t i = 0; i < n; i++) {
+        struct listen_state state;
+
+        listen_state(s->listen, i, &state);
+        listeners[i] = (struct control_listener){
+            .address = arena_strndup(out->arena, state.address, strlen(state.address)),
+            .is_tls = state.is_tls,
+            .is_open = state.is_open,
+        };
+    }
+    out->listeners = listeners;
+    out->n_listeners = n;
+}
+
+static void fill_cache(const struct report_sources *s, struct control_report *out)
+{
+    struct cache_figures figures;
+
+    cache_read_figures(s->shared->cache, &figures);
+    out->cache_hits = figures.hits;
+    out->cache_lookups = figures.lookups;
+    out->cache_bytes = figures.bytes;
+    out->cache_bytes_limit = figures.bytes_limit;
+    out->cache_objects = figures.objects;
+}
+
+static uint64_t count_requests(void)
+{
+    return metrics_sum(&counters_all, COUNT_REQUESTS_GET) +
+           metrics_sum(&counters_all, COUNT_REQUESTS_HEAD) +
+           metrics_sum(&counters_all, COUNT_REQUESTS_POST) +
+           metrics_sum(&counters_all, COUNT_REQUESTS_OTHER);
+}
+
+void report_fill(struct report *r, const struct report_sources *s, struct control_report *out)
+{
+    const struct config_limits *limits = &s->generation->config->limits;
+
+    judge(s, r->verdict);
+    out->can_serve = r->verdict[0] == '\0';
+    out->reason = out->can_serve ? NULL : r->verdict;
+    out->connections = atomic_load(&s->shared->connections);
+    out->connections_target = limits->target_connections;
+    out->connections_limit = limits->max_connections;
+    out->cpu_permille = cpu_permille(r);
+    out->requests = count_requests();
+    out->bytes_sent = metrics_sum(&counters_all, COUNT_BYTES_SENT);
+    out->errors = metrics_sum(&counters_all, COUNT_OWN_ERRORS);
+    fill_origins(s, out);
+    fill_listeners(s, out);
+    fill_cache(s, out);
+}
+
+/* ---- Metrics ---- */
+
+static void write_gauge(struct text *out, const char *name, const char *help, uint64_t value)
+{
+    metrics_write_head(out, name, "gauge", help);
+    text_addf(out, "%s %llu\n", name, (unsigned long long)value);
+}
+
+static void write_counter(struct text *out, const char *name, const char *help, uint64_t value)
+{
+    metrics_write_head(out, name, "counter", help);
+    text_addf(out, "%s %llu\n", name, (unsigned long long)value);
+}
+
+static void write_cache(const struct report_sources *s, struct text *out)
+{
+    struct cache_figures f;
+
+    cache_read_figures(s->shared->cache, &f);
+    write_gauge(out, "edge_cache_bytes", "Memory taken by stored responses.", f.bytes);
+    write_gauge(out, "edge_cache_limit_bytes", "Memory that they may take.", f.bytes_limit);
+    write_gauge(out, "edge_cache_objects", "Stored responses.", f.objects);
+    write_counter(out, "edge_cache_lookups_total", "Look-ups.", f.lookups);
+    write_counter(out, "edge_cache_insertions_total", "Responses stored.", f.insertions);
+    write_counter(out, "edge_cache_evictions_total", "Responses evicted to make room.",
+                  f.evictions);
+    write_counter(out, "edge_cache_no_room_total", "Responses not stored for want of room.",
+                  f.no_room);
+}
+
+static void write_origins(const struct report_sources *s, struct text *out)
+{
+    const struct upstream_pools *pools = s->generation->pools;
+    struct upstream_origin_state state;
+
+    metrics_write_head(out, "edge_origin_up", "gauge", "Whether an origin is asked.");
+    for (size_t i = 0; i < upstream_count_origins(pools); i++) {
+        upstream_origin_state(pools, i, &state);
+        text_addf(out, "edge_origin_up{pool=\"%s\",origin=\"%s\"} %d\n", state.pool, state.name,
+                  state.is_up);
+    }
+    metrics_write_head(out, "edge_origin_connections", "gauge", "Exchanges with an origin.");
+    for (size_t i = 0; i < upstream_count_origins(pools); i++) {
+        upstream_origin_state(pools, i, &state);
+        text_addf(out, "edge_origin_connections{pool=\"%s\",origin=\"%s\"} %u\n", state.pool,
+                  state.name, state.connections);
+    }
+}
+
+void report_write_metrics(struct report *r, const struct report_sources *s, struct text *out)
+{
+    char verdict[VERDICT_TEXT];
+
+    judge(s, verdict);
+    metrics_write(&counters_all, out);
+    write_gauge(out, "edge_connections", "Client connections that are open.",
+                atomic_load(&s->shared->connections));
+    write_gauge(out, "edge_workers", "Worker threads.", s->n_workers);
+    write_gauge(out, "edge_can_serve", "Whether this edge reports itself fit for visitors.",
+                verdict[0] == '\0');
+    write_gauge(out, "edge_cpu_permille", "CPU use, of all CPUs this edge may use.",
+                cpu_permille(r));
+    write_cache(s, out);
+    write_origins(s, out);
+}
