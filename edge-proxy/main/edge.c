@@ -99,7 +99,7 @@ static void start_workers(struct edge *e, unsigned n)
     e->generation->n_workers = n;
     for (unsigned i = 0; i < n; i++) {
         struct edge_worker *w = &e->workers[i];
-        char name[16];
+        char name[24];
 
         snprintf(name, sizeof(name), "worker-%u", i);
         w->loop = loop_new(name);
