@@ -130,7 +130,8 @@ static enum step_result act_on(struct request *r, const struct cache_result *fou
     r->object = found->object;
     r->lead = found->lead;
     r->waiter = found->waiter;
-    if (found->forward_reason != NULL)
+    if (found->forward_reason != NULL && found->verdict != CACHE_HIT &&
+        found->verdict != CACHE_STALE)
         r->cache_status.forward_reason = found->forward_reason;
     switch (found->verdict) {
     case CACHE_STALE:
