@@ -47,6 +47,7 @@ enum step {
 
 static void read_query(struct answer_context *c, const struct world *w,
                        const struct answer_query *io, struct slot *s);
+static void fetch_node(const struct world *w, const struct slot *s);
 static void find_name(const struct world *w, const struct answer_query *io, struct slot *s);
 static uint32_t compose(struct answer_context *c, const struct world *w,
                         const struct answer_query *io, struct slot *s);
@@ -60,6 +61,8 @@ void answer_batch(struct answer_context *c, struct answer_query *queries, size_t
 
         for (size_t i = 0; i < group; i++)
             read_query(c, w, &queries[i], &c->slots[i]);
+        for (size_t i = 0; i < group; i++)
+            fetch_node(w, &c->slots[i]);
         for (size_t i = 0; i < group; i++)
             find_name(w, &queries[i], &c->slots[i]);
         for (size_t i = 0; i < group; i++)
@@ -115,6 +118,13 @@ static const struct ip *find_client(const struct answer_query *io, struct slot *
         return s->q.ecs.source_bits > 0 ? &s->q.ecs.address : NULL;
     s->source = addr_ip(io->source);
     return &s->source;
+}
+
+/* The index slots are there by now: ask for the nodes that they name. */
+static void fetch_node(const struct world *w, const struct slot *s)
+{
+    if (has_lookup(w, s) && s->lookup.zone != NULL)
+        zone_fetch(&s->lookup);
 }
 
 static void find_name(const struct world *w, const struct answer_query *io, struct slot *s)
