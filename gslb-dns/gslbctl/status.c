@@ -3,6 +3,7 @@
 #include "gslb-dns/gslbctl/gslbctl.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -194,6 +195,19 @@ static void show_zones(const Gslb__StatusReply *s, const struct view *view, stru
     table_end(&t, view, out);
 }
 
+/* A refused load can have many mistakes, a line each. */
+static void show_refusal(const char *mistakes, const struct view *view, struct text *out)
+{
+    for (const char *p = mistakes; *p != '\0';) {
+        size_t n = strcspn(p, "\n");
+        char *line = base_strndup(p, n);
+
+        table_line(view, p == mistakes ? "refused" : "", TABLE_RED, line, out);
+        free(line);
+        p += n + (p[n] == '\n');
+    }
+}
+
 static void show_head(const Gslb__StatusReply *s, const struct view *view, struct text *out)
 {
     char up[TEXT_SHORT], loaded[CLOCK_ISO];
@@ -212,8 +226,7 @@ static void show_head(const Gslb__StatusReply *s, const struct view *view, struc
                    "all edges were lost at once: this node may be cut off and keeps its last good "
                    "view",
                    out);
-    if (s->load_error[0] != '\0')
-        table_line(view, "refused", TABLE_RED, s->load_error, out);
+    show_refusal(s->load_error, view, out);
     text_adds(out, "\n");
     text_free(&line);
 }

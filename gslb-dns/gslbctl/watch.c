@@ -6,6 +6,7 @@
 #include "common/clock/clock.h"
 #include "gslb-dns/gslbctl/gslbctl.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,7 +44,7 @@ static void write_out(const struct text *t)
 static void add_lines(const struct watch *w, struct text *out)
 {
     const char *p = w->picture.p, *end = p + w->picture.n;
-    unsigned room = w->view->rows > 2 ? w->view->rows - 2 : 1;
+    unsigned rows = w->view->rows, room = rows == 0 ? UINT_MAX : rows > 2 ? rows - 2 : 1;
 
     for (; p < end && room > 0; room--) {
         const char *line = memchr(p, '\n', (size_t)(end - p));
