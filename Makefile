@@ -60,6 +60,7 @@ say = $(Q)$(if $(V),,printf '  %-7s %s\n' $(1) '$@' &&)
 
 .PHONY: all
 all: $(PROGRAMS)
+	@:
 
 # What was compiled with which flags, from which files: a change of either rebuilds what it touches.
 # $(call stamp,FILE,TEXT) rewrites FILE while the Makefile is read, if its text is no longer TEXT.
@@ -130,6 +131,7 @@ $(FUZZERS):
 
 .PHONY: unit-tests fuzzers
 unit-tests: $(UNIT_TESTS)
+	@:
 fuzzers: $(FUZZERS)
 
 # ---- What people and CI call. Sub-makes, because deploy/setup can change what this file found.
