@@ -110,3 +110,27 @@ def ecs_of(message):
 
 def flags_of(message):
     return dns.flags.to_text(message.flags).split()
+
+
+def records_of(message, section="answer"):
+    """The records of a section as {"name TYPE rdata"}, names relative to nothing."""
+    return {f"{rrset.name} {dns.rdatatype.to_text(rrset.rdtype)} {rdata}"
+            for rrset in getattr(message, section) for rdata in rrset}
+
+
+def ttls_of(message, section="answer"):
+    """{"name TYPE": TTL}"""
+    return {f"{rrset.name} {dns.rdatatype.to_text(rrset.rdtype)}": rrset.ttl
+            for rrset in getattr(message, section)}
+
+
+def ede_of(message):
+    """(INFO-CODE, text) of the Extended DNS Error, or None."""
+    for option in message.options:
+        if option.otype == dns.edns.EDE:
+            return int(option.code), option.text or ""
+    return None
+
+
+def tcp_frame(packet):
+    return struct.pack("!H", len(packet)) + packet

@@ -25,6 +25,7 @@ import subprocess
 import tempfile
 
 from dns_client import DnsClient
+from fake_edge import FakeEdge
 from gslbtest import (BUILD, PATIENCE, TOP, Program, check, check_equal, free_port, parse_metrics,
                       program_path, wait_until)
 from http_client import HttpClient
@@ -243,6 +244,7 @@ class Site:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="s"))
         self.certs = Certs(self.folder / "certs")
         self.dns_nodes, self.edges, self.origins, self.programs = [], {}, [], []
+        self.fakes = []
         self.has_ipv6 = pathlib.Path("/proc/net/if_inet6").exists()
 
     def __enter__(self):
@@ -283,6 +285,13 @@ class Site:
         self.edges[name] = edge
         self.programs.append(edge.program)
         return edge
+
+    def add_fake_edge(self, name, node=None, **said):
+        """An edge that only speaks the control channel, to the first DNS node unless another is
+        given; see fake_edge.py."""
+        fake = FakeEdge(self, name, node, **said)
+        self.fakes.append(fake)
+        return fake
 
     def add_program(self, name, argv, env=None):
         """Somebody else's program (a resolver, a load generator), logged and ended with the site."""
@@ -330,8 +339,8 @@ class Site:
             if program.process is not None and program.process.poll() is None:
                 program.process.kill()
                 program.process.wait()
-        for origin in self.origins:
-            origin.stop()
+        for helper in [*self.fakes, *self.origins]:
+            helper.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def print_logs(self):
@@ -339,13 +348,19 @@ class Site:
             print(f"--- log of {program.name} ({program.log_path})\n{program.tail(40)}")
 
 
-def edge_state(status, name):
-    """The state of an edge in what gslbctl status --json says; None: it is not there."""
+def edge_status(status, name):
+    """An edge in what gslbctl status --json says; None: it is not there."""
     for region in status["regions"]:
         for edge in region["edges"]:
             if edge["name"] == name:
-                return edge["state"]
+                return edge
     return None
 
 
-__all__ = ["BUILD", "GEOIP", "REGIONS", "ZONE", "Certs", "DnsNode", "EdgeNode", "Site", "edge_state"]
+def edge_state(status, name):
+    edge = edge_status(status, name)
+    return edge["state"] if edge else None
+
+
+__all__ = ["BUILD", "GEOIP", "REGIONS", "ZONE", "Certs", "DnsNode", "EdgeNode", "Site", "edge_state",
+           "edge_status"]
