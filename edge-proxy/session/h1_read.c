@@ -180,12 +180,20 @@ static enum step_result read_more(struct session *s)
     if (!t->is_tunnel)
         session_set_clock(s, CLOCK_BODY, session_limits(s)->body_idle_ms);
     request_on_body(t->r);
-    if (http_is_refusal(t->body.failure))
-        request_refuse(t->r, t->body.failure);
     return STEP_AGAIN;
 }
 
-enum step_result session_read_body(struct session *s)
+/* Whoever took from the body found that its framing is wrong. */
+static void judge_body(struct turn *t)
+{
+    if (!http_is_refusal(t->body.failure) || t->is_refused)
+        return;
+    t->is_refused = true;
+    t->is_close = true;
+    request_refuse(t->r, t->body.failure);
+}
+
+static enum step_result read_body(struct session *s)
 {
     enum step_result result = STEP_WAIT;
 
@@ -197,6 +205,15 @@ enum step_result session_read_body(struct session *s)
     do
         result = read_more(s);
     while (result == STEP_AGAIN && wire_has_pending(&s->wire) && is_body_due(s->turn));
+    return result;
+}
+
+enum step_result session_read_body(struct session *s)
+{
+    enum step_result result = read_body(s);
+
+    if (result != STEP_OVER)
+        judge_body(s->turn);
     return result;
 }
 

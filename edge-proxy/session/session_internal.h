@@ -52,7 +52,7 @@ struct turn {
     struct buffer *out;     /* what the kernel did not take of heads */
     uint64_t bytes_sent;
     bool is_body_wanted, is_started, is_head_sent, is_continue_due;
-    bool is_close, is_chunked, is_last_chunk_due, is_tunnel, is_whole;
+    bool is_close, is_chunked, is_last_chunk_due, is_tunnel, is_whole, is_refused;
 };
 
 struct session {
