@@ -152,7 +152,6 @@ run:
 test:
 	@deploy/setup build run test lint
 	@+$(MAKE) --no-print-directory $(PARALLEL) all unit-tests
-	@+$(MAKE) --no-print-directory lint
 	@$(RUN_TESTS) --build $(BUILD)
 
 test-unit: unit-tests
@@ -164,7 +163,7 @@ test-system: all
 test-asan test-tsan: test-%:
 	@deploy/setup build run test
 	@+$(MAKE) --no-print-directory $(PARALLEL) SAN=$* BUILD=$(BUILD)/$* all unit-tests
-	@$(RUN_TESTS) --build $(BUILD)/$* --patience 4
+	@$(RUN_TESTS) --build $(BUILD)/$* --patience 4 unit system
 
 .PHONY: lint analyze format fuzz
 lint:
@@ -221,7 +220,7 @@ clean:
 help:
 	@echo 'make               build the programs into $(BUILD)/bin/'
 	@echo 'make run           install what is missing, build, run the whole system on loopback'
-	@echo 'make test          install what is missing, build, lint, run every test'
+	@echo 'make test          install what is missing, build, lint and run every test'
 	@echo 'make test-unit     the unit tests only;  make test-system: the system tests only'
 	@echo '                   TESTFLAGS="-k TEXT" runs those whose name contains TEXT'
 	@echo 'make test-asan     every test under AddressSanitizer and UBSan'
