@@ -187,6 +187,22 @@ static void take_not_modified(struct request *r, const struct freshness_exchange
     deliver_object(r);
 }
 
+/* Two opinions about where the body ends: good enough to pass on, not to keep (RFC 9112 section
+ * 6.3). */
+static bool is_framing_doubtful(const struct http_head *head)
+{
+    return fields_has(&head->fields, FIELD_CONTENT_LENGTH) &&
+           fields_has(&head->fields, FIELD_TRANSFER_ENCODING);
+}
+
+static void pass_response(struct request *r, struct str why)
+{
+    cache_lead_pass(r->lead);
+    r->lead = NULL;
+    r->cache_status.detail = why;
+    deliver_origin(r);
+}
+
 static void take_response(struct request *r, const struct freshness_exchange *x)
 {
     const struct http_framing *framing = upstream_framing(r->x);
@@ -244,6 +260,8 @@ void fetch_judge(struct request *r)
     } else if (head->status >= 500 && can_serve_stale(r)) {
         end_exchange(r);
         serve_stale(r);
+    } else if (r->lead != NULL && is_framing_doubtful(head)) {
+        pass_response(r, STR("framing"));
     } else if (r->lead != NULL) {
         take_response(r, &x);
     } else {
