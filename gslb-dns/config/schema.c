@@ -46,6 +46,11 @@ static const char *check_service_name(struct str *name)
     return check_dns_name(name, "-_");
 }
 
+static const char *check_nsid(struct str text)
+{
+    return text.n > 128 ? "must have at most 128 bytes" : NULL;
+}
+
 static const struct conf_field CONTROL_FIELDS[] = {
     {
         .key = "listen",
@@ -383,6 +388,14 @@ static const struct conf_field TOP_FIELDS[] = {
         .max = "4096",
         .unit = "bytes",
         .help = "The largest answer over UDP, announced by EDNS; a longer one is truncated.",
+    },
+    {
+        .key = "nsid",
+        .kind = CONF_STRING,
+        .slot = CONF_ONE(struct file, config.nsid),
+        .check = check_nsid,
+        .help = "What this node calls itself when asked by NSID (RFC 5001), to tell the nodes of a "
+                "site apart: dig +nsid. At most 128 bytes. Absent: it does not say.",
     },
     {
         .key = "tcp",

@@ -48,6 +48,7 @@ def build():
             config["services"][f"{name}.example.com"]["regions"] = ["fleet"]
         config["services"]["www.example.com"]["regions"] = ["us-east", "eu-west", "ap-northeast"]
         config["health"]["stale-after"] = "40s"
+        config["nsid"] = "ns1.ams"
     site.add_dns("ns1", edit)
     for edge in ("us-east-1", "eu-west-1", "ap-northeast-1"):
         site.add_fake_edge(edge)
@@ -398,7 +399,7 @@ def no40_ede_only_with_opt(site):
 def no42_nsid_only_when_asked(site):
     got = ask(site, packet(opt(option(NSID))))
     ids = [o.to_wire() for o in got.options if int(o.otype) == NSID]
-    check_equal(ids, [b"ns1"], "the node's name, as in its certificate")
+    check_equal(ids, [b"ns1.ams"])
     check_equal(list(ask(site, packet(opt())).options), [])
 
 
