@@ -44,6 +44,18 @@ static void on_progress(void *arg)
 
 /* ---- Start, retry, give up ---- */
 
+/* The host that the origin is asked for. */
+static struct str sent_host(const struct request *r)
+{
+    const char *authority = request_config(r)->pools[r->route.route->pool].host_header;
+    struct str host = r->head.host;
+    uint16_t port;
+
+    if (authority != NULL && !http_split_authority(str_of(authority), &host, &port))
+        host = str_of(authority);
+    return host;
+}
+
 void fetch_start(struct request *r)
 {
     static const struct upstream_ops ops = {
@@ -65,7 +77,7 @@ void fetch_start(struct request *r)
                               .method = r->lead != NULL ? HTTP_METHOD_GET : r->head.method,
                               .has_body = r->framing.body != HTTP_BODY_NONE,
                               .is_body_chunked = r->framing.body == HTTP_BODY_CHUNKED,
-                              .host = r->head.host,
+                              .host = sent_host(r),
                               .tried = r->tried,
                               .is_fresh_wanted = r->is_fresh_wanted,
                               .is_upgrade = r->is_upgrade,

@@ -233,6 +233,20 @@ static void on_probe_event(evutil_socket_t fd, short what, void *arg)
         probe_read(p);
 }
 
+/* Whom the check asks for, as requests would: without a port. */
+static struct str check_host(const struct upstream_pool *pool)
+{
+    const char *authority = pool->config->check.host;
+    struct str host = {NULL, 0};
+    uint16_t port;
+
+    if (authority == NULL)
+        authority = pool->config->host_header;
+    if (authority != NULL && !http_split_authority(str_of(authority), &host, &port))
+        host = str_of(authority);
+    return host;
+}
+
 static void start_probe(struct wheel_timer *t)
 {
     struct probe *p = CONTAINER_OF(t, struct probe, timer);
@@ -246,10 +260,7 @@ static void start_probe(struct wheel_timer *t)
     }
     p->wire = (struct wire){.fd = fd};
     if (p->pool->ssl_ctx != NULL) {
-        const char *host = p->pool->config->check.host;
-
-        wire_use_tls(p->checks->w, &p->wire,
-                     pool_new_ssl(p->pool, str_of(host != NULL ? host : "")));
+        wire_use_tls(p->checks->w, &p->wire, pool_new_ssl(p->pool, check_host(p->pool)));
     }
     p->answer = base_alloc(PROBE_BYTES);
     p->step = PROBE_CONNECT;

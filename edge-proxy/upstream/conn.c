@@ -147,11 +147,11 @@ static void trim_bucket(struct upstream_conn *newest, uint32_t keep)
         conn_close(oldest);
 }
 
-void conn_keep(struct upstream_conn *c, uint32_t keep_idle)
+void conn_keep(struct upstream_conn *c, const struct config_pool *pool)
 {
     struct upstream_conn **bucket = &c->u->idle[c->key_hash % IDLE_BUCKETS];
 
-    if (keep_idle == 0) {
+    if (pool->keep_idle == 0) {
         conn_close(c);
         return;
     }
@@ -163,8 +163,8 @@ void conn_keep(struct upstream_conn *c, uint32_t keep_idle)
         (*bucket)->link = &c->next;
     *bucket = c;
     conn_want(c, EV_READ);
-    wheel_set(&c->u->w->wheel, &c->timer, UPSTREAM_KEEP_MS, conn_on_timer);
-    trim_bucket(c, keep_idle);
+    wheel_set(&c->u->w->wheel, &c->timer, pool->idle_timeout_ms, conn_on_timer);
+    trim_bucket(c, pool->keep_idle);
 }
 
 /* ---- The worker's side ---- */

@@ -164,8 +164,7 @@ static enum wire_verdict end_body(struct upstream_exchange *x)
     }
     if (x->r.has_body && x->r.is_body_chunked)
         queue_bytes(x, HTTP_LAST_CHUNK, sizeof(HTTP_LAST_CHUNK) - 1);
-    set_timeout(x, x->has_head ? x->pool->config->idle_timeout_ms
-                               : x->pool->config->first_byte_timeout_ms);
+    set_timeout(x, x->has_head ? x->r.pools->body_idle_ms : x->pool->config->first_byte_timeout_ms);
     return flush_head(x);
 }
 
@@ -195,7 +194,7 @@ static enum wire_verdict send_body(struct upstream_exchange *x)
         body_sent(x, n);
         if (v != WIRE_OK)
             return v;
-        set_timeout(x, x->pool->config->idle_timeout_ms);
+        set_timeout(x, x->r.pools->body_idle_ms);
         if (n == 0)
             return WIRE_AGAIN_WRITE;
     }
@@ -218,7 +217,7 @@ static void pump_request(struct upstream_exchange *x)
         x->framing.is_keep_alive = false;
         buffer_give(x->u->w, x->out);
         x->out = NULL;
-        set_timeout(x, x->pool->config->idle_timeout_ms);
+        set_timeout(x, x->r.pools->body_idle_ms);
     }
     conn_want(x->c, (short)((x->c->interest & EV_READ) | (v == WIRE_AGAIN_WRITE ? EV_WRITE : 0)));
 }
@@ -239,7 +238,7 @@ static void release_conn(struct upstream_exchange *x)
     }
     atomic_fetch_sub_explicit(&x->origin->connections, 1, memory_order_relaxed);
     x->c = NULL;
-    conn_keep(c, x->pool->config->keep_idle);
+    conn_keep(c, x->pool->config);
 }
 
 /* From here on bytes pass both ways until one side closes (RFC 9110 section 7.8). */
@@ -266,7 +265,7 @@ static void start_body(struct upstream_exchange *x)
     if (x->head.status == 101)
         start_tunnel(x);
     body_start(&x->body, x->in, x->framing.body, x->framing.length);
-    set_timeout(x, x->pool->config->idle_timeout_ms);
+    set_timeout(x, x->r.pools->body_idle_ms);
 }
 
 static bool take_head(struct upstream_exchange *x)
@@ -357,7 +356,7 @@ static void read_response(struct upstream_exchange *x)
         return;
     x->in->end += (uint32_t)n;
     if (x->has_head)
-        set_timeout(x, x->pool->config->idle_timeout_ms);
+        set_timeout(x, x->r.pools->body_idle_ms);
     take_response(x);
 }
 
@@ -580,7 +579,7 @@ void upstream_body_consume(struct upstream_exchange *x, size_t n)
     if (x->body.ready_end - x->body.ready > BUFFER_BYTES / 2)
         return;
     conn_want(x->c, x->c->interest | EV_READ);
-    set_timeout(x, x->pool->config->idle_timeout_ms);
+    set_timeout(x, x->r.pools->body_idle_ms);
 }
 
 void upstream_pump(struct upstream_exchange *x)

@@ -150,6 +150,7 @@ struct upstream_pools *upstream_pools_new(const struct config *config,
     size_t before = errors->n_errors;
 
     all->n = config->n_pools;
+    all->body_idle_ms = config->limits.body_idle_ms;
     all->pools = base_zalloc(all->n + 1, sizeof(*all->pools));
     for (size_t i = 0; i < all->n; i++) {
         struct upstream_pool *p = &all->pools[i];

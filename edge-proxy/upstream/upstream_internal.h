@@ -9,7 +9,6 @@
 #include <stdatomic.h>
 
 enum {
-    UPSTREAM_KEEP_MS = 30000,     /* an idle connection is kept so long */
     UPSTREAM_AVOID_AFTER = 3,     /* connect failures in a row, after which an origin ... */
     UPSTREAM_AVOID_MS = 2000,     /* ... is tried last for so long */
     UPSTREAM_SCHEDULE_MAX = 4096, /* slots of a pool's rotation */
@@ -48,6 +47,7 @@ struct upstream_pool {
 struct upstream_pools {
     struct upstream_pool *pools;
     size_t n;
+    uint32_t body_idle_ms; /* a body that makes no progress for so long is given up */
 };
 
 /* The origin of this turn that is up and not tried; those that lately failed come last. NULL:
@@ -90,8 +90,8 @@ struct upstream_conn *conn_open(struct upstream_worker *u, const struct upstream
 /* The newest idle one to this origin, or NULL. */
 struct upstream_conn *conn_reuse(struct upstream_worker *u, const struct upstream_pool *p,
                                  const struct upstream_origin *o, struct str host);
-/* Back among the idle ones, at most keep_idle of them. */
-void conn_keep(struct upstream_conn *c, uint32_t keep_idle);
+/* Back among the idle ones: as many, and as long, as the pool wants. */
+void conn_keep(struct upstream_conn *c, const struct config_pool *pool);
 void conn_close(struct upstream_conn *c);
 void conn_want(struct upstream_conn *c, short interest);
 /* For wheel_set on c->timer. */
