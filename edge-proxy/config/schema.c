@@ -220,7 +220,7 @@ static const struct conf_field LIMITS_FIELDS[] = {
         .slot = CONF_ONE(struct file, config.limits.head_bytes),
         .preset = "32KiB",
         .min = "4KiB",
-        .max = "256KiB",
+        .max = "32KiB",
         .help = "The largest request head; a larger one is answered 431.",
     },
     {

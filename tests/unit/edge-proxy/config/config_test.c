@@ -197,7 +197,7 @@ static const struct mistake MISTAKES[] = {
     {"target above max", "limits: {max-connections: 10, target-connections: 20}\n",
      "5:51 target-connections: 20 is more than max-connections (10)\n"},
     {"head size", "limits: {head-size: 1KiB}\n",
-     "5:21 head-size: 1KiB is out of range (4KiB to 256KiB)\n"},
+     "5:21 head-size: 1KiB is out of range (4KiB to 32KiB)\n"},
 };
 
 #define SITE "sites: {a.org: {routes: {/: app}}}\n"
