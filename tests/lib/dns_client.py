@@ -5,6 +5,7 @@ import socket
 import struct
 
 import dns.edns
+import dns.exception
 import dns.flags
 import dns.message
 import dns.query
@@ -43,7 +44,11 @@ class DnsClient:
 
     def send(self, message, tcp=False, timeout_s=3.0, source=None):
         ask = dns.query.tcp if tcp else dns.query.udp
-        return ask(message, self.host, timeout=timeout_s * PATIENCE, port=self.port, source=source)
+        try:
+            return ask(message, self.host, timeout=timeout_s * PATIENCE, port=self.port,
+                       source=source)
+        except dns.exception.Timeout as error:
+            raise TimeoutError(f"no answer to {message.question[0]}") from error
 
     def addresses(self, name, rdtype="A", **how):
         """The set of addresses in the answer section."""

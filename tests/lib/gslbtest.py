@@ -48,6 +48,7 @@ REPORTS = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime er
                      r"|out of memory")
 
 _cases = []
+cleanups = []   # what main() calls last, whatever happened: called once or twice, each
 
 
 def case(function):
@@ -329,6 +330,6 @@ def main(build=None):
                 site.print_logs()
             has_failed |= not _run_case("the_site_stops_cleanly", site.stop, ())
     finally:
-        if site is not None:
-            site.close()
+        for clean_up in cleanups:
+            clean_up()
     sys.exit(1 if has_failed else 0)

@@ -26,8 +26,8 @@ import tempfile
 
 from dns_client import DnsClient
 from fake_edge import FakeEdge
-from gslbtest import (BUILD, PATIENCE, TOP, Program, check, check_equal, free_port, parse_metrics,
-                      program_path, wait_until)
+from gslbtest import (BUILD, PATIENCE, TOP, Program, check, check_equal, cleanups, free_port,
+                      parse_metrics, program_path, wait_until)
 from http_client import HttpClient
 from origin import Origin
 
@@ -245,6 +245,7 @@ class Site:
         self.certs = Certs(self.folder / "certs")
         self.dns_nodes, self.edges, self.origins, self.programs = [], {}, [], []
         self.fakes = []
+        cleanups.append(self.close)
         self.has_ipv6 = pathlib.Path("/proc/net/if_inet6").exists()
 
     def __enter__(self):
