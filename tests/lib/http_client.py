@@ -34,8 +34,10 @@ class Response:
 class Connection:
     """One connection. TLS when ca is given: verified against it for server_name."""
 
-    def __init__(self, host, port, ca=None, server_name=None, timeout_s=10.0, alpn=None, cert=None):
-        self.sock = socket.create_connection((host, port), timeout_s * PATIENCE)
+    def __init__(self, host, port, ca=None, server_name=None, timeout_s=10.0, alpn=None, cert=None,
+                 source=None):
+        self.sock = socket.create_connection((host, port), timeout_s * PATIENCE,
+                                             source_address=(source, 0) if source else None)
         if ca is not None:
             context = ssl.create_default_context(cafile=str(ca))
             if alpn:
@@ -84,21 +86,24 @@ class Connection:
         return line.decode("latin-1")
 
     def take(self, n):
-        while len(self.buffer) < n:
-            if not self.fill():
-                raise ConnectionError(f"closed {n - len(self.buffer)} bytes early")
-        data, self.buffer = self.buffer[:n], self.buffer[n:]
-        return data
+        parts, self.buffer = [self.buffer[:n]], self.buffer[n:]
+        n -= len(parts[0])
+        while n > 0:
+            parts.append(self.sock.recv(min(n, 1 << 18)))
+            if not parts[-1]:
+                raise ConnectionError(f"closed {n} bytes early")
+            n -= len(parts[-1])
+        return b"".join(parts)
 
     def read_to_end(self):
         """Everything until the peer closes, also by a reset."""
+        parts, self.buffer = [self.buffer], b""
         try:
-            while self.fill():
-                pass
+            while data := self.sock.recv(1 << 18):
+                parts.append(data)
         except ConnectionResetError:
             pass
-        data, self.buffer = self.buffer, b""
-        return data
+        return b"".join(parts)
 
     def is_closed_by_peer(self):
         """Waits for the peer's end of stream; AssertionError when there is data instead."""
@@ -133,14 +138,14 @@ class Connection:
         return self.take(int(length)) if length is not None else self.read_to_end()
 
     def read_chunks(self):
-        body = b""
+        body = []
         while True:
             size = int(self.take_line().split(";")[0], 16)
             if size == 0:
                 while self.take_line():
                     pass  # trailers
-                return body
-            body += self.take(size)
+                return b"".join(body)
+            body.append(self.take(size))
             if self.take(2) != b"\r\n":
                 raise AssertionError("a chunk does not end with CRLF")
 

@@ -121,11 +121,14 @@ class _Reader:
         return line.decode("latin-1")
 
     def take(self, n):
-        while len(self.buffer) < n:
-            if not self.fill():
+        parts, self.buffer = [self.buffer[:n]], self.buffer[n:]
+        n -= len(parts[0])
+        while n > 0:
+            parts.append(self.sock.recv(min(n, 1 << 18)))
+            if not parts[-1]:
                 raise ConnectionError("the request's body broke off")
-        data, self.buffer = self.buffer[:n], self.buffer[n:]
-        return data
+            n -= len(parts[-1])
+        return b"".join(parts)
 
     def head(self, connection_id):
         """The next request's head; None at the end of the connection."""
