@@ -58,7 +58,8 @@ def case(function):
 
 
 def _takes_site(function):
-    return function.__code__.co_varnames[:1] == ("site",)
+    code = function.__code__
+    return code.co_varnames[:min(1, code.co_argcount)] == ("site",)
 
 
 def case_table(rows):

@@ -115,3 +115,76 @@ class Mmdb:
             value |= (control & 7) << 8 * more
         value += {1: 0, 2: 2048, 3: 526336, 4: 0}[more]
         return self._value(self.base + value)[0], at + more
+
+
+def write_mmdb(path, networks, version=6, record_bits=24, database_type="test-City"):
+    """A database of {"192.0.2.0/24": record}; records are dicts of dicts, texts and floats. The
+    longest prefix wins, wherever it stands."""
+    nodes = [[None, None]]          # children: a node's index, (record,) or None
+    for text, record in sorted(networks.items(), key=lambda item: int(item[0].rpartition("/")[2])):
+        network = ipaddress.ip_network(text)
+        value, length, bits = int(network.network_address), network.prefixlen, network.max_prefixlen
+        if network.version == 4 and version == 6:
+            bits, length = 128, length + 96
+        _insert(nodes, value, length, bits, (record,))
+    data, offsets = bytearray(), {}
+    for _, record in ((None, child[0]) for node in nodes for child in node if isinstance(child, tuple)):
+        if repr(record) not in offsets:
+            offsets[repr(record)] = len(data)
+            data += _encode(record)
+    tree = bytearray()
+    for node in nodes:
+        values = [child if isinstance(child, int)
+                  else len(nodes) if child is None
+                  else len(nodes) + 16 + offsets[repr(child[0])] for child in node]
+        tree += _pack_node(values, record_bits)
+    metadata = {"binary_format_major_version": 2, "binary_format_minor_version": 0,
+                "build_epoch": 1790000000, "database_type": database_type, "description": {},
+                "ip_version": version, "languages": [], "node_count": len(nodes),
+                "record_size": record_bits}
+    with open(path, "wb") as out:
+        out.write(tree + bytes(16) + data + METADATA + _encode(metadata))
+
+
+def _insert(nodes, value, length, bits, leaf):
+    node = 0
+    for depth in range(length - 1):
+        side = value >> (bits - 1 - depth) & 1
+        child = nodes[node][side]
+        if not isinstance(child, int):
+            nodes.append([child, child])
+            nodes[node][side] = len(nodes) - 1
+        node = nodes[node][side]
+    nodes[node][value >> (bits - length) & 1] = leaf
+
+
+def _pack_node(values, record_bits):
+    left, right = values
+    if record_bits == 28:
+        return (left.to_bytes(4, "big")[1:] + bytes([left >> 24 << 4 | right >> 24])
+                + right.to_bytes(4, "big")[1:])
+    size = record_bits // 8
+    return left.to_bytes(size, "big") + right.to_bytes(size, "big")
+
+
+# The metadata's numbers have types of their own: 5 is 16 bits, 6 32 bits, 9 64 bits.
+KINDS = {"node_count": 6, "build_epoch": 9}
+
+
+def _encode(value, kind=5):
+    if isinstance(value, str):
+        return _head(2, len(value.encode())) + value.encode()
+    if isinstance(value, float):
+        return _head(3, 8) + struct.pack("!d", value)
+    if isinstance(value, int):
+        raw = value.to_bytes((value.bit_length() + 7) // 8, "big")
+        return _head(kind, len(raw)) + raw
+    if isinstance(value, list):
+        return _head(11, len(value)) + b"".join(_encode(item) for item in value)
+    return _head(7, len(value)) + b"".join(
+        _encode(name) + _encode(item, KINDS.get(name, 5)) for name, item in value.items())
+
+
+def _head(kind, size):
+    assert size < 29
+    return bytes([kind << 5 | size]) if kind < 8 else bytes([size, kind - 7])
