@@ -470,6 +470,7 @@ static const struct conf_field TOP_FIELDS[] = {
         .kind = CONF_STRUCT,
         .slot = CONF_MAP(struct file, services, n_services),
         .of = &SERVICE,
+        .max_items = 65535,
         .help = "Steered names: their A and AAAA records are the edges that suit the client. Each "
                 "stands in one of the zones.",
     },
