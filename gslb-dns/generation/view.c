@@ -56,10 +56,10 @@ struct source {
     enum edge_choice choice;
 };
 
-/* Calls visit for each address of the family; returns how many. out NULL: only counts. */
-static uint16_t gather(const struct source *s, uint8_t family, uint32_t ttl_s, uint8_t *out)
+/* Writes a record for each address of the family; returns how many. out NULL: only counts. */
+static uint32_t gather(const struct source *s, uint8_t family, uint32_t ttl_s, uint8_t *out)
 {
-    uint16_t n = 0;
+    uint32_t n = 0;
 
     for (size_t i = 0; i < s->n_list; i++)
         if (s->list[i].family == family) {
@@ -82,7 +82,7 @@ static struct world_addresses make_addresses(struct arena *a, const struct sourc
                                              uint8_t family, uint32_t ttl_s)
 {
     size_t record_bytes = family == 4 ? WORLD_A_BYTES : WORLD_AAAA_BYTES;
-    uint16_t n = gather(s, family, ttl_s, NULL);
+    uint32_t n = gather(s, family, ttl_s, NULL);
     uint8_t *wire = n > 0 ? arena_alloc(a, n * record_bytes) : NULL;
 
     if (wire != NULL)
@@ -129,6 +129,7 @@ static void make_all_down(struct arena *a, const struct generation *g,
                           const struct config_service *service, struct source *from,
                           struct world_service_view *out)
 {
+    *out = (struct world_service_view){0}; /* nothing of what the search for edges left there */
     switch (service->all_down) {
     case CONFIG_REFUSE:
         out->mode = WORLD_REFUSE;

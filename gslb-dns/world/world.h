@@ -28,7 +28,7 @@
  * takes at most the service's max_addresses. */
 struct world_addresses {
     const uint8_t *wire;
-    uint16_t count;
+    uint32_t count;
 };
 
 enum { WORLD_A_BYTES = 16, WORLD_AAAA_BYTES = 28 };
