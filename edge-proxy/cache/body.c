@@ -297,26 +297,34 @@ bool cache_fill_is_wanted(const struct cache_object *o)
 
 /* ---- Reading ---- */
 
+void reader_attach(struct cache_reader *r, struct cache_object *o)
+{
+    struct cache_body *b = o->body;
+
+    *r = (struct cache_reader){
+        .object = cache_object_hold(o), .segment = b->first, .end = UINT64_MAX};
+    if (b->fill == NULL)
+        return;
+    r->is_listed = true;
+    r->next = b->fill->readers;
+    r->prev = &b->fill->readers;
+    if (r->next != NULL)
+        r->next->prev = &r->next;
+    b->fill->readers = r;
+}
+
 void cache_reader_open(struct cache_reader *r, struct cache_object *o, uint64_t first, uint64_t end)
 {
     struct cache_body *b = o->body;
 
-    *r = (struct cache_reader){.object = cache_object_hold(o), .position = first, .end = end};
-    if (atomic_load_explicit(&b->state, memory_order_acquire) == BODY_FILLING) {
+    if (r->object != o) {
+        cache_reader_close(r);
         pthread_mutex_lock(&b->shard->lock);
-        r->is_listed = b->fill != NULL;
-        if (r->is_listed) {
-            r->next = b->fill->readers;
-            r->prev = &b->fill->readers;
-            if (r->next != NULL)
-                r->next->prev = &r->next;
-            b->fill->readers = r;
-        }
-        r->segment = b->first;
+        reader_attach(r, o);
         pthread_mutex_unlock(&b->shard->lock);
-    } else {
-        r->segment = b->first;
     }
+    __atomic_store_n(&r->position, first, __ATOMIC_RELEASE);
+    r->end = end;
 }
 
 /* To the segment that holds the position, where that exists already. */
@@ -351,7 +359,8 @@ enum cache_read cache_reader_peek(struct cache_reader *r, struct iovec *iov, int
     if (at >= end)
         return state == BODY_BROKEN ? CACHE_READ_BROKEN : CACHE_READ_WAIT;
     seek(r);
-    for (s = r->segment; at < end && n < *n_iov; s = s->next) {
+    ensure(at >= r->segment->start); /* a window never passes a reader */
+    for (s = r->segment; at < end && n < *n_iov; s = __atomic_load_n(&s->next, __ATOMIC_ACQUIRE)) {
         size_t offset = (size_t)(at - s->start);
         uint64_t part = s->cap - offset < end - at ? s->cap - offset : end - at;
 
@@ -370,7 +379,7 @@ void cache_reader_advance(struct cache_reader *r, size_t n)
     /* The segment first: a position that is published lets what lies behind it be freed. */
     while (position >= r->segment->start + r->segment->cap &&
            __atomic_load_n(&r->segment->next, __ATOMIC_ACQUIRE) != NULL)
-        r->segment = r->segment->next;
+        r->segment = __atomic_load_n(&r->segment->next, __ATOMIC_ACQUIRE);
     __atomic_store_n(&r->position, position, __ATOMIC_RELEASE);
     if (atomic_load_explicit(&b->state, memory_order_acquire) == BODY_FILLING &&
         b->expected_bytes == UINT64_MAX)

@@ -36,6 +36,7 @@
 struct cache;
 struct cache_object; /* counted reference */
 struct cache_lead;
+struct cache_reader;
 struct cache_waiter;
 
 enum { CACHE_VARIANTS_MAX = 16, CACHE_KEY_MAX = 16384 };
@@ -70,6 +71,7 @@ struct cache_request {
     bool is_joining_allowed; /* false: PASS instead of WAIT (a second try, an upgrade) */
     int64_t now_s;           /* wall clock */
     struct cache_waker waker;
+    struct cache_reader *reader; /* zeroed; opened at the start with HIT and STALE. NULL: none */
 };
 
 enum cache_verdict {
@@ -150,7 +152,7 @@ bool cache_fill_is_wanted(const struct cache_object *o);
 /* ---- Reading ---- */
 
 struct cache_segment;
-/* A place in a body. Embedded in the request; belongs to its thread. */
+/* A place in a body. Zero-initialise; embedded in the request; belongs to its thread. */
 struct cache_reader {
     struct cache_object *object; /* NULL: closed */
     const struct cache_segment *segment;
@@ -163,7 +165,9 @@ struct cache_reader {
 
 enum cache_read { CACHE_READ_DATA, CACHE_READ_WAIT, CACHE_READ_END, CACHE_READ_BROKEN };
 
-/* Takes a reference of its own. first and end (exclusive; UINT64_MAX: all) serve ranges. */
+/* From first to end (exclusive; UINT64_MAX: all). Takes a reference of its own. A reader that the
+ * look-up has opened on this object is set to that range; one on another object is closed. An
+ * object that somebody else fills must be opened by the look-up: see cache_request. */
 void cache_reader_open(struct cache_reader *r, struct cache_object *o, uint64_t first,
                        uint64_t end);
 /* Slices of what can be read now, without copying; they stay valid until advanced past. */

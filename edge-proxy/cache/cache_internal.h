@@ -80,6 +80,8 @@ struct cache_body {
 /* A body to be filled; bytes are already reserved for expected_bytes when that is known. */
 struct cache_body *body_new(struct cache *c, struct cache_shard *shard, uint64_t expected_bytes);
 void body_release(struct cache_body *b);
+/* Opens a reader at the start; the shard's lock is held. */
+void reader_attach(struct cache_reader *r, struct cache_object *o);
 
 /* ---- Objects ---- */
 

@@ -194,12 +194,20 @@ static void raise_frequency(struct cache_object *o)
         atomic_store_explicit(&o->frequency, (uint8_t)(f + 1), memory_order_relaxed);
 }
 
+static bool is_growing(const struct cache_object *o)
+{
+    return atomic_load_explicit(&o->body->state, memory_order_relaxed) == BODY_FILLING;
+}
+
 /* A stored response that may be used as it is, or after a refresh. */
-static void use_object(struct cache_shard *s, struct cache_object *o, enum freshness_use use,
-                       struct cache_result *out)
+static void use_object(struct cache_shard *s, const struct cache_request *r, struct cache_object *o,
+                       enum freshness_use use, struct cache_result *out)
 {
     raise_frequency(o);
     out->object = cache_object_hold(o);
+    /* At once: the window of a growing body must not move on before it is read. */
+    if (use != FRESHNESS_STALE && r->reader != NULL)
+        reader_attach(r->reader, o);
     if (use == FRESHNESS_FRESH) {
         out->verdict = CACHE_HIT;
         s->hits++;
@@ -234,7 +242,10 @@ static enum cache_verdict judge(struct cache_shard *s, const struct found *found
     }
     if (use == FRESHNESS_STALE && asked->is_only_if_cached)
         return out->verdict = CACHE_UNAVAILABLE;
-    use_object(s, found->object, use, out);
+    /* There is no confirming what has not come whole. */
+    if (use == FRESHNESS_STALE && is_growing(found->object))
+        return out->verdict = CACHE_FETCH;
+    use_object(s, r, found->object, use, out);
     return out->verdict;
 }
 

@@ -187,6 +187,7 @@ static enum step_result step_look_up(struct request *r)
                      .is_joining_allowed = r->look_ups++ < REQUEST_LOOKS_MAX,
                      .now_s = r->now_s,
                      .waker = {w->loop, on_cache_wake, r},
+                     .reader = &r->reader,
                  },
                  &found);
     return act_on(r, &found);

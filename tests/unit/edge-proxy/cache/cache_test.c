@@ -121,7 +121,7 @@ static void put(struct world *w, const char *key, const char *lines, const char 
 /* Reads all there is; the number of bytes, or -1 when it broke. */
 static long read_all(struct cache_object *o, uint64_t first, uint64_t end, char *out)
 {
-    struct cache_reader r;
+    struct cache_reader r = {0};
     long n = 0;
 
     cache_reader_open(&r, o, first, end);
@@ -223,7 +223,7 @@ static void test_waiters_join_the_fill(void **state)
     assert_int_equal(late.result.verdict, CACHE_HIT);
     append(w, o, "abc", 3);
     {
-        struct cache_reader r;
+        struct cache_reader r = {0};
         struct iovec iov[2];
         int n_iov = 2;
         struct cache_waker waker = {w->loop, on_wake, &late};
@@ -452,7 +452,7 @@ static void test_a_body_too_large_streams(void **state)
     struct world *w = *state;
     unsigned n_resumed = 0, n_sent = 0, n_stopped = 0;
     struct cache_waker resume = {w->loop, on_resume, &n_resumed};
-    struct cache_reader r;
+    struct cache_reader r = {0};
     struct client c;
     struct cache_object *o;
     uint64_t n_read = 0;
@@ -486,6 +486,55 @@ static void test_a_body_too_large_streams(void **state)
     look(w, &c, "k", &no_fields);
     assert_int_equal(c.result.verdict, CACHE_FETCH); /* it was not stored */
     cache_lead_fail(c.result.lead, 0);
+}
+
+/* A hit on a body that grows must find its first bytes, however late it starts to read: the window
+ * that opens meanwhile (here the store is too small for the rest) waits for it. */
+static void test_a_window_waits_for_a_hit(void **state)
+{
+    enum { PIECE = 16384, PIECES = 40 };
+    static char piece[PIECE];
+    struct world *w = *state;
+    unsigned n_resumed = 0, n_sent = 0;
+    struct cache_waker resume = {w->loop, on_resume, &n_resumed};
+    struct cache_reader leader_reader = {0}, late_reader = {0};
+    struct client leader, late = {0};
+    struct cache_request r = {.key = STR("k"),
+                              .method = HTTP_METHOD_GET,
+                              .fields = &no_fields,
+                              .is_joining_allowed = true,
+                              .now_s = w->now_s,
+                              .waker = {w->loop, on_wake, &late},
+                              .reader = &late_reader};
+    struct cache_object *o;
+    struct iovec iov[1];
+    int n_iov = 1;
+
+    look(w, &leader, "k", &no_fields);
+    o = store(w, leader.result.lead, "Cache-Control: max-age=60\n", UINT64_MAX, &no_fields);
+    cache_reader_open(&leader_reader, o, 0, UINT64_MAX);
+    cache_lookup(w->cache, &r, &late.result);
+    assert_int_equal(late.result.verdict, CACHE_HIT);
+    memset(piece, 'x', sizeof(piece));
+    memset(piece, 'a', 1);
+    for (bool goes_on = true; goes_on && n_sent < PIECES; n_sent++) {
+        goes_on = cache_fill_append(o, piece, sizeof(piece), &resume);
+        n_iov = 1;
+        while (cache_reader_peek(&leader_reader, iov, &n_iov) == CACHE_READ_DATA)
+            cache_reader_advance(&leader_reader, iov[0].iov_len);
+    }
+    assert_true(n_sent < PIECES); /* stopped, for the late one */
+    cache_reader_open(&late_reader, late.result.object, 0, UINT64_MAX);
+    n_iov = 1;
+    assert_int_equal(cache_reader_peek(&late_reader, iov, &n_iov), CACHE_READ_DATA);
+    assert_int_equal(*(char *)iov[0].iov_base, 'a');
+    cache_reader_close(&late_reader);
+    turn(w);
+    assert_int_equal(n_resumed, 1);
+    cache_object_release(late.result.object);
+    cache_reader_close(&leader_reader);
+    cache_fill_end(o, true);
+    cache_object_release(o);
 }
 
 static void test_the_budget_holds(void **state)
@@ -565,7 +614,7 @@ static void drain_object(struct worker *me, struct cache_object *o, unsigned key
 {
     struct client c = {0};
     struct cache_waker waker = {me->loop, on_wake, &c};
-    struct cache_reader r;
+    struct cache_reader r = {0};
 
     cache_reader_open(&r, o, 0, UINT64_MAX);
     for (;;) {
@@ -684,6 +733,7 @@ int main(void)
         TEST(test_a_5xx_leaves_what_is_stored),
         TEST(test_a_broken_body_is_not_kept),
         TEST(test_a_body_too_large_streams),
+        TEST(test_a_window_waits_for_a_hit),
         TEST(test_the_budget_holds),
         TEST(test_what_does_not_fit_is_passed),
         TEST(test_only_if_cached_and_invalidate),
