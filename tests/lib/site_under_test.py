@@ -136,7 +136,7 @@ class DnsNode(Node):
                         **site.certs.node("dns", name)},
             "geoip": {"databases": [str(GEOIP)]},
             "health": {"stale-after": f"{1500 * PATIENCE}ms", "up-threshold": 2},
-            "regions": {region: {"location": location, "edges": edges}
+            "regions": {region: {"location": location, "edges": dict(edges)}
                         for region, (location, edges) in REGIONS.items()},
             "region-order": ["us-east", "eu-west", "ap-northeast"],
             "zones": {"example.com": str(zone)},
@@ -153,6 +153,9 @@ class DnsNode(Node):
 
     def addresses(self, *args, **how):
         return self.client.addresses(*args, **how)
+
+    def rcode(self, *args, **how):
+        return self.client.rcode(*args, **how)
 
     def status(self):
         """gslbctl status --json, read. Exit code 1 says that something is down."""
@@ -213,10 +216,21 @@ class Certs:
     """The site's private CA, by the same script that operators use; each certificate is made when
     it is first wanted."""
 
+    _shared = None
+
     def __init__(self, folder):
         self.folder = folder
         self.ca = folder / "ca.crt"
         self.make("ca", "test")
+
+    @classmethod
+    def shared(cls):
+        """One CA for all sites of this process: making certificates takes longer than most cases."""
+        if cls._shared is None:
+            folder = pathlib.Path(tempfile.mkdtemp(prefix="c"))
+            cleanups.append(lambda: shutil.rmtree(folder, ignore_errors=True))
+            cls._shared = cls(folder)
+        return cls._shared
 
     def make(self, *args):
         subprocess.run([TOP / "deploy/certs/make-certs", "-d", self.folder, *args], check=True,
@@ -242,7 +256,7 @@ class Site:
     def __init__(self):
         # Short, because of the sockets below it; inside the runner's folder, which goes away.
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="s"))
-        self.certs = Certs(self.folder / "certs")
+        self.certs = Certs.shared()
         self.dns_nodes, self.edges, self.origins, self.programs = [], {}, [], []
         self.fakes = []
         cleanups.append(self.close)

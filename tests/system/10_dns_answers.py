@@ -3,7 +3,6 @@
 """Ordinary names: what zone files say is what resolvers get, by UDP and TCP, IPv4 and IPv6."""
 import os
 import socket
-import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))

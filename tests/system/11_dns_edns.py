@@ -16,7 +16,7 @@ import dns.message  # noqa: E402
 import dns.rcode  # noqa: E402
 
 from dns_client import addresses_of, ecs_of, ede_of, records_of  # noqa: E402
-from gslbtest import case, case_table, check, check_equal, check_in, main, wait_until  # noqa: E402
+from gslbtest import case, case_table, check, check_equal, main, wait_until  # noqa: E402
 from site_under_test import Site  # noqa: E402
 
 OPT, A, TXT, ANY, NSID, ECS, COOKIE, KEEPALIVE, PADDING = 41, 1, 16, 255, 3, 8, 10, 11, 12
