@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One request and its response over one connection. The steps that lead to the request being sent
- * come one after the other; from then on both directions move by themselves, in pump_request and
+ * come one after the other; from then on both directions move by themselves, in exchange_pump and
  * read_response.
  */
 #include "edge-proxy/upstream/upstream_internal.h"
@@ -11,38 +11,6 @@
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-
-#define EXCHANGE_STEPS(X)   \
-    X(CONNECT, connect)     \
-    X(HANDSHAKE, handshake) \
-    X(SEND_HEAD, send_head) \
-    X(EXCHANGE, exchange)   \
-    X(OVER, over)
-
-enum exchange_step {
-#define STEP_ENUM_(id, name) STEP_##id,
-    EXCHANGE_STEPS(STEP_ENUM_)
-#undef STEP_ENUM_
-};
-
-struct upstream_exchange {
-    struct upstream_exchange *next_free;
-    struct upstream_worker *u;
-    struct upstream_request r;
-    const struct upstream_pool *pool;
-    struct upstream_origin *origin; /* NULL: none was up */
-    struct upstream_conn *c;        /* NULL: given back, or none */
-    enum exchange_step step;
-    enum upstream_failure failure;
-    bool is_reused, has_sent, has_answered, is_request_sent, has_head, is_tunnel;
-    struct chunker chunker;
-    struct buffer *in;  /* the response */
-    struct buffer *out; /* what is left of the request head, NULL: nothing */
-    struct body body;
-    struct http_framing framing;
-    struct http_head head;
-};
 
 /* ---- Failures ---- */
 
@@ -89,137 +57,9 @@ static void fail(struct upstream_exchange *x, enum upstream_failure why)
     drop_conn(x);
 }
 
-static void set_timeout(struct upstream_exchange *x, uint32_t ms)
+void exchange_set_timeout(struct upstream_exchange *x, uint32_t ms)
 {
     wheel_set(&x->u->w->wheel, &x->c->timer, ms, conn_on_timer);
-}
-
-/* ---- The request ---- */
-
-static enum wire_verdict send_some(struct upstream_exchange *x, const struct iovec *iov, int n_iov,
-                                   size_t *n)
-{
-    enum wire_verdict v = wire_write(x->u->w, &x->c->wire, iov, n_iov, n);
-
-    if (*n > 0)
-        x->has_sent = true;
-    return v;
-}
-
-/* What the kernel did not take of the head waits in a buffer of its own. */
-static enum wire_verdict flush_head(struct upstream_exchange *x)
-{
-    size_t n;
-    enum wire_verdict v;
-
-    if (x->out == NULL)
-        return WIRE_OK;
-    v = send_some(x, &(struct iovec){x->out->bytes + x->out->start, x->out->end - x->out->start}, 1,
-                  &n);
-    x->out->start += (uint32_t)n;
-    if (v == WIRE_OK && x->out->start < x->out->end)
-        return WIRE_AGAIN_WRITE;
-    if (x->out->start == x->out->end) {
-        buffer_give(x->u->w, x->out);
-        x->out = NULL;
-    }
-    return v;
-}
-
-/* The slices of the next piece of the body: as it is, or as a chunk. Returns their number. */
-static int body_slices(struct upstream_exchange *x, struct str data,
-                       struct iovec iov[1 + CHUNKER_SLICES])
-{
-    struct iovec slice = {(void *)data.p, data.n};
-
-    iov[x->r.is_body_chunked] = slice;
-    return x->r.is_body_chunked ? chunker_wrap(&x->chunker, iov, 1) : 1;
-}
-
-/* n bytes of those slices were sent. */
-static void body_sent(struct upstream_exchange *x, size_t n)
-{
-    if (x->r.is_body_chunked)
-        n = chunker_sent(&x->chunker, n);
-    if (n > 0)
-        x->r.ops->body_consume(x->r.arg, n);
-}
-
-/* The last chunk, through the head's buffer: a few bytes, seldom. */
-static void queue_bytes(struct upstream_exchange *x, const char *bytes, size_t n)
-{
-    if (x->out == NULL)
-        x->out = buffer_take(x->u->w);
-    memcpy(x->out->bytes + x->out->end, bytes, n);
-    x->out->end += (uint32_t)n;
-}
-
-static enum wire_verdict end_body(struct upstream_exchange *x)
-{
-    x->is_request_sent = true;
-    if (x->is_tunnel) {
-        wire_shut_write(x->u->w, &x->c->wire);
-        (void)shutdown(x->c->wire.fd, SHUT_WR);
-        return WIRE_OK;
-    }
-    if (x->r.has_body && x->r.is_body_chunked)
-        queue_bytes(x, HTTP_LAST_CHUNK, sizeof(HTTP_LAST_CHUNK) - 1);
-    set_timeout(x, x->has_head ? x->r.pools->body_idle_ms : x->pool->config->first_byte_timeout_ms);
-    return flush_head(x);
-}
-
-static enum wire_verdict send_body(struct upstream_exchange *x)
-{
-    struct iovec iov[1 + CHUNKER_SLICES];
-    struct str data = {NULL, 0};
-    enum wire_verdict v;
-    size_t n;
-
-    for (;;) {
-        enum body_verdict b = BODY_DATA;
-
-        data.n = 0;
-        if (!chunker_needs_no_data(&x->chunker))
-            b = x->r.ops->body_peek(x->r.arg, &data);
-        if (b == BODY_WAIT) {
-            if (!x->is_tunnel) /* the client's turn, by its own clock */
-                wheel_clear(&x->u->w->wheel, &x->c->timer);
-            return WIRE_OK;
-        }
-        if (b == BODY_FAILED)
-            return WIRE_ERROR;
-        if (b == BODY_END)
-            return end_body(x);
-        v = send_some(x, iov, body_slices(x, data, iov), &n);
-        body_sent(x, n);
-        if (v != WIRE_OK)
-            return v;
-        set_timeout(x, x->r.pools->body_idle_ms);
-        if (n == 0)
-            return WIRE_AGAIN_WRITE;
-    }
-}
-
-/* An origin that stops reading may still have an answer to read: not yet a failure. */
-static void pump_request(struct upstream_exchange *x)
-{
-    enum wire_verdict v;
-
-    if (x->is_request_sent && x->out == NULL && !wire_has_rest(&x->c->wire))
-        return;
-    v = wire_flush(x->u->w, &x->c->wire);
-    if (v == WIRE_OK)
-        v = flush_head(x);
-    if (v == WIRE_OK && !x->is_request_sent)
-        v = send_body(x);
-    if (v == WIRE_ERROR || v == WIRE_EOF) {
-        x->is_request_sent = true;
-        x->framing.is_keep_alive = false;
-        buffer_give(x->u->w, x->out);
-        x->out = NULL;
-        set_timeout(x, x->r.pools->body_idle_ms);
-    }
-    conn_want(x->c, (short)((x->c->interest & EV_READ) | (v == WIRE_AGAIN_WRITE ? EV_WRITE : 0)));
 }
 
 /* ---- The response ---- */
@@ -265,7 +105,7 @@ static void start_body(struct upstream_exchange *x)
     if (x->head.status == 101)
         start_tunnel(x);
     body_start(&x->body, x->in, x->framing.body, x->framing.length);
-    set_timeout(x, x->r.pools->body_idle_ms);
+    exchange_set_timeout(x, x->r.pools->body_idle_ms);
 }
 
 static bool take_head(struct upstream_exchange *x)
@@ -356,7 +196,7 @@ static void read_response(struct upstream_exchange *x)
         return;
     x->in->end += (uint32_t)n;
     if (x->has_head)
-        set_timeout(x, x->r.pools->body_idle_ms);
+        exchange_set_timeout(x, x->r.pools->body_idle_ms);
     take_response(x);
 }
 
@@ -398,7 +238,6 @@ static enum step_result step_send_head(struct upstream_exchange *x, short what)
     struct worker *worker = x->u->w;
     struct writer w = writer_of(worker->scratch, BUFFER_BYTES);
     enum wire_verdict v;
-    size_t n, all;
 
     origin_note_success(x->origin);
     x->r.ops->write_head(x->r.arg, &w);
@@ -406,27 +245,24 @@ static enum step_result step_send_head(struct upstream_exchange *x, short what)
         fail(x, UPSTREAM_FAILED_PROTOCOL);
         return STEP_AGAIN;
     }
-    all = (size_t)((char *)w.p - worker->scratch);
-    v = send_some(x, &(struct iovec){worker->scratch, all}, 1, &n);
+    v = exchange_send_head(x, worker->scratch, (size_t)((char *)w.p - worker->scratch));
     if (v == WIRE_ERROR || v == WIRE_EOF) {
         fail(x, UPSTREAM_FAILED_RESET);
         return STEP_AGAIN;
     }
-    if (n < all)
-        queue_bytes(x, worker->scratch + n, all - n);
     worker_count(worker, COUNT_UPSTREAM_REQUESTS);
     x->is_request_sent = !x->r.has_body;
-    set_timeout(x, x->pool->config->first_byte_timeout_ms);
+    exchange_set_timeout(x, x->pool->config->first_byte_timeout_ms);
     conn_want(x->c, EV_READ);
     x->step = STEP_EXCHANGE;
-    pump_request(x);
+    exchange_pump(x);
     return STEP_WAIT;
 }
 
 static enum step_result step_exchange(struct upstream_exchange *x, short what)
 {
     if (what & EV_WRITE)
-        pump_request(x);
+        exchange_pump(x);
     if (what & EV_READ)
         do
             read_response(x);
@@ -512,7 +348,7 @@ static void connect_or_reuse(struct upstream_exchange *x)
         run(x, 0);
         return;
     }
-    set_timeout(x, x->pool->config->connect_timeout_ms);
+    exchange_set_timeout(x, x->pool->config->connect_timeout_ms);
     conn_want(x->c, EV_WRITE);
 }
 
@@ -579,13 +415,13 @@ void upstream_body_consume(struct upstream_exchange *x, size_t n)
     if (x->body.ready_end - x->body.ready > BUFFER_BYTES / 2)
         return;
     conn_want(x->c, x->c->interest | EV_READ);
-    set_timeout(x, x->r.pools->body_idle_ms);
+    exchange_set_timeout(x, x->r.pools->body_idle_ms);
 }
 
 void upstream_pump(struct upstream_exchange *x)
 {
     if (x->step == STEP_EXCHANGE)
-        pump_request(x);
+        exchange_pump(x);
 }
 
 uint64_t upstream_origin_bit(const struct upstream_exchange *x)

@@ -97,8 +97,48 @@ void conn_want(struct upstream_conn *c, short interest);
 /* For wheel_set on c->timer. */
 void conn_on_timer(struct wheel_timer *t);
 
+/* ---- Exchanges ---- */
+
+#define EXCHANGE_STEPS(X)   \
+    X(CONNECT, connect)     \
+    X(HANDSHAKE, handshake) \
+    X(SEND_HEAD, send_head) \
+    X(EXCHANGE, exchange)   \
+    X(OVER, over)
+
+enum exchange_step {
+#define STEP_ENUM_(id, name) STEP_##id,
+    EXCHANGE_STEPS(STEP_ENUM_)
+#undef STEP_ENUM_
+};
+
+struct upstream_exchange {
+    struct upstream_exchange *next_free;
+    struct upstream_worker *u;
+    struct upstream_request r;
+    const struct upstream_pool *pool;
+    struct upstream_origin *origin; /* NULL: none was up */
+    struct upstream_conn *c;        /* NULL: given back, or none */
+    enum exchange_step step;
+    enum upstream_failure failure;
+    bool is_reused, has_sent, has_answered, is_request_sent, has_head, is_tunnel;
+    struct chunker chunker;
+    struct buffer *in;  /* the response */
+    struct buffer *out; /* what is left of the request head, NULL: nothing */
+    struct body body;
+    struct http_framing framing;
+    struct http_head head;
+};
+
 /* exchange.c: what happens on a connection in use. */
 void exchange_on_event(struct upstream_exchange *x, short what);
 void exchange_on_timeout(struct upstream_exchange *x);
+void exchange_set_timeout(struct upstream_exchange *x, uint32_t ms);
+
+/* exchange_send.c: the request. */
+/* WIRE_OK and WIRE_AGAIN_WRITE: what could not be sent is kept and goes out with the body. */
+enum wire_verdict exchange_send_head(struct upstream_exchange *x, const char *bytes, size_t n);
+/* As much of what is left as goes. */
+void exchange_pump(struct upstream_exchange *x);
 
 #endif
