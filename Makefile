@@ -193,6 +193,20 @@ $(BENCHES): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(DNS_A) $(EDGE_A) $(
 bench-micro: $(BENCHES)
 	$(BUILD)/bench/answer_bench $(wildcard deploy/geoip/*.mmdb)
 
+# The programs beside the peers installed here, on loopback: tests/bench/run --help tells what else
+# can be chosen. BENCH="dns http" or one of them, PEERS=, REPEATS=, GEOIP=FILE.
+BENCH_TOOLS := $(addprefix $(BUILD)/bench/,dnsload dnsfloor httpload httpfloor origin)
+$(BENCH_TOOLS): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(BUILD)/obj/tests/bench/tool.o $(COMMON_A)
+	$(link)
+BENCH ?= dns http
+.PHONY: bench bench-dns bench-http bench-tools
+bench-tools: $(BENCH_TOOLS)
+bench: all bench-tools
+	@tests/bench/run --build $(BUILD) $(if $(PEERS),--peers '$(PEERS)') \
+		$(if $(REPEATS),--repeats $(REPEATS)) $(if $(GEOIP),--geoip '$(GEOIP)') $(BENCH)
+bench-dns bench-http: bench-%:
+	@+$(MAKE) --no-print-directory bench BENCH=$*
+
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
@@ -226,6 +240,7 @@ help:
 	@echo 'make test-asan     every test under AddressSanitizer and UBSan'
 	@echo 'make test-tsan     every test under ThreadSanitizer'
 	@echo 'make fuzz          every fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
+	@echo 'make bench         the programs measured beside the peers installed here; see README.md'
 	@echo 'make lint          room ranks, style, formatting;  make analyze: clang-tidy and cppcheck'
 	@echo 'make format        lay the code out by clang-format'
 	@echo 'make setup         install by package name what all of this needs'
