@@ -120,6 +120,7 @@ void control_drain(struct control *c, const char *name, bool is_on, const char *
 {
     ptrdiff_t i = control_find_edge(c->config, name);
     struct control_edge *e;
+    struct outcome outcome;
 
     if (i == CONTROL_NO_EDGE) {
         say_unknown(c->config, name, error);
@@ -132,12 +133,16 @@ void control_drain(struct control *c, const char *name, bool is_on, const char *
         keep_drain(c, name, reason);
     else
         forget_drain(c, name);
-    control_save_state(c);
+    outcome = control_save_state(c);
     if (e->peer != NULL)
         send_drain(c, e, is_on, is_on ? control_find_drain(c, name)->reason : "");
     log_info("control", "operator %s edge=%s reason=\"%s\"", is_on ? "drains" : "undrains", name,
              is_on ? control_find_drain(c, name)->reason : "");
     text_addf(done, "%s %s%s", name, is_on ? "is draining" : "is no longer draining",
               e->peer != NULL ? "" : " (not connected: it is told when it comes back)");
+    if (has_failed(outcome))
+        text_adds(done,
+                  "; but the state file could not be written (see the log): this node forgets "
+                  "it when it restarts");
     control_settle(c, control_apply_drain(c, (size_t)i));
 }

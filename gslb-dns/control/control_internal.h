@@ -119,7 +119,8 @@ bool control_apply_drain(struct control *c, size_t edge);
 /* control_state.c */
 void control_load_state(struct control *c, const char *path, struct errors *errors,
                         struct place place);
-void control_save_state(const struct control *c);
+/* Failure is in the log; a caller with an operator at hand tells it too. */
+struct outcome control_save_state(const struct control *c);
 
 /* control_request.c */
 void control_request(struct control *c, struct control_peer *peer, const Gslb__Request *request);

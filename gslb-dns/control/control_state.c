@@ -121,17 +121,19 @@ static struct outcome replace_file(const char *path, const struct text *t)
     return outcome;
 }
 
-void control_save_state(const struct control *c)
+struct outcome control_save_state(const struct control *c)
 {
+    struct outcome outcome;
     const char *path = c->config->state_path;
     struct text t = {0};
 
     if (path == NULL)
-        return;
+        return OUTCOME_OK;
     text_adds(&t, "# Drains that operators asked for. Written by gslb-dns.\n");
     for (size_t i = 0; i < c->n_drains; i++)
         text_addf(&t, "drain %s %s\n", c->drains[i].name, c->drains[i].reason);
-    if (has_failed(replace_file(path, &t)))
+    outcome = replace_file(path, &t);
+    if (has_failed(outcome))
         log_error("control",
                   "cannot write the state file path=%s reason=\"%s\": drains will be "
                   "forgotten at the next start",
@@ -139,4 +141,5 @@ void control_save_state(const struct control *c)
     else
         sync_folder(path);
     text_free(&t);
+    return outcome;
 }

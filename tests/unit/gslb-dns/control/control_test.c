@@ -451,6 +451,24 @@ static void test_drain_is_told_kept_and_told_again(void **state)
     drop_peer(&o);
 }
 
+/* The drain holds, and the operator hears that it is not kept. */
+static void test_a_drain_that_cannot_be_kept(void **state)
+{
+    char *in_the_way = base_printf("%s.new", state_path);
+    struct peer o;
+
+    assert_int_equal(mkdir(in_the_way, 0700), 0);
+    connect_peer(&o, NULL);
+    run_until(&o.n_opened, 1);
+    ask_drain(&o, "e1", true);
+    assert_string_equal(o.reply->error, "");
+    assert_non_null(strstr(o.reply->text->text, "state file could not be written"));
+    assert_int_equal(health_edge(control_health(control), 0)->state, HEALTH_DRAINING);
+    rmdir(in_the_way);
+    free(in_the_way);
+    drop_peer(&o);
+}
+
 static void test_undrained_elsewhere(void **state)
 {
     struct peer e, o;
@@ -679,6 +697,7 @@ int main(void)
         TEST(test_an_edge_may_not_ask),
         TEST(test_second_connection_replaces_the_first),
         TEST(test_drain_is_told_kept_and_told_again),
+        TEST(test_a_drain_that_cannot_be_kept),
         TEST(test_undrained_elsewhere),
         TEST(test_an_edge_that_drains_by_itself),
         TEST(test_drain_of_a_stranger),
