@@ -188,7 +188,12 @@ class RawOrigin:
 
     def clear(self):
         with self._lock:
-            self.received = []
+            for part in self.received:
+                part.clear()    # its connection may live on
+
+    def open_sockets(self):
+        with self._lock:
+            return list(self._socks)
 
     def all_bytes(self):
         with self._lock:
