@@ -6,6 +6,34 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void free_item(struct error *x)
+{
+    free(x->file);
+    free(x->message);
+    free(x->excerpt);
+}
+
+static void drop_last_warning(struct errors *e)
+{
+    size_t i = e->n;
+
+    while (i > 0 && !e->items[i - 1].is_warning)
+        i--;
+    if (i == 0)
+        return;
+    free_item(&e->items[i - 1]);
+    memmove(&e->items[i - 1], &e->items[i], (e->n - i) * sizeof(e->items[0]));
+    e->n--;
+}
+
+/* Whether there is room for one more, if need be that of a warning. */
+static bool has_room(struct errors *e, bool is_warning)
+{
+    if (e->n >= ERRORS_KEPT && !is_warning)
+        drop_last_warning(e);
+    return e->n < ERRORS_KEPT;
+}
+
 static void PRINTF_LIKE(4, 0)
     add(struct errors *e, struct place at, bool is_warning, const char *fmt, va_list args)
 {
@@ -15,7 +43,8 @@ static void PRINTF_LIKE(4, 0)
         e->n_warnings++;
     else
         e->n_errors++;
-    if (e->n >= ERRORS_KEPT)
+    e->is_newest_left_out = !has_room(e, is_warning);
+    if (e->is_newest_left_out)
         return;
     text_vaddf(&message, fmt, args);
     BASE_GROW(e->items, e->n, e->cap);
@@ -82,7 +111,7 @@ void errors_set_excerpt(struct errors *e, const char *line, size_t n)
     struct error *last;
     size_t begin = 0, end, caret;
 
-    if (e->n == 0 || e->n_errors + e->n_warnings > e->n)
+    if (e->n == 0 || e->is_newest_left_out)
         return;
     last = &e->items[e->n - 1];
     while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r'))
@@ -103,8 +132,8 @@ void errors_set_excerpt(struct errors *e, const char *line, size_t n)
 void errors_merge(struct errors *e, struct errors *from)
 {
     for (size_t i = 0; i < from->n; i++) {
-        if (e->n >= ERRORS_KEPT)
-            break;
+        if (!has_room(e, from->items[i].is_warning))
+            continue;
         BASE_GROW(e->items, e->n, e->cap);
         e->items[e->n++] = from->items[i];
         from->items[i] = (struct error){0};
@@ -159,11 +188,8 @@ char *errors_to_string(const struct errors *e)
 
 void errors_free(struct errors *e)
 {
-    for (size_t i = 0; i < e->n; i++) {
-        free(e->items[i].file);
-        free(e->items[i].message);
-        free(e->items[i].excerpt);
-    }
+    for (size_t i = 0; i < e->n; i++)
+        free_item(&e->items[i]);
     free(e->items);
     *e = (struct errors){0};
 }

@@ -25,12 +25,14 @@ struct error {
     char *excerpt; /* the line itself with a caret below, or NULL */
 };
 
-/* Zero-initialise. Keeps the first ERRORS_KEPT, counts the rest. */
+/* Zero-initialise. Keeps the first ERRORS_KEPT, counts the rest; an error takes the place of a
+ * warning, so that what stands in the way is shown however many warnings came before it. */
 enum { ERRORS_KEPT = 50 };
 struct errors {
     struct error *items;
     size_t n, cap;
     size_t n_errors, n_warnings; /* all that were added */
+    bool is_newest_left_out;
 };
 
 void errors_add(struct errors *e, struct place at, const char *fmt, ...) PRINTF_LIKE(3, 4);

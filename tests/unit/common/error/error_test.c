@@ -72,6 +72,29 @@ static void what_is_too_much_is_counted(void **state)
     errors_free(&e);
 }
 
+/* A thousand warnings must not hide the one error for which nothing was taken. */
+static void errors_come_before_warnings(void **state)
+{
+    struct errors e = {0}, more = {0};
+    char *text;
+
+    (void)state;
+    for (int i = 0; i < ERRORS_KEPT + 10; i++)
+        errors_warn(&e, (struct place){NULL, 0, 0}, "warning %d", i);
+    errors_add(&e, (struct place){"a", 1, 1}, "what is wrong");
+    errors_set_excerpt(&e, "xy", 2);
+    errors_warn(&e, (struct place){NULL, 0, 0}, "one more");
+    errors_set_excerpt(&e, "not of the error", 16);
+    errors_add(&more, (struct place){NULL, 0, 0}, "wrong as well");
+    errors_merge(&e, &more);
+    assert_int_equal(e.n, ERRORS_KEPT);
+    text = printed(&e);
+    assert_non_null(strstr(text, "warning 47\na:1:1: error: what is wrong\n    xy\n    ^\n"
+                                 "error: wrong as well\n… and 13 more\n"));
+    free(text);
+    errors_free(&e);
+}
+
 static void merging_moves_all(void **state)
 {
     struct errors e = {0}, more = {0};
@@ -136,6 +159,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mistakes_are_printed_with_their_place),
         cmocka_unit_test(what_is_too_much_is_counted),
+        cmocka_unit_test(errors_come_before_warnings),
         cmocka_unit_test(merging_moves_all),
         cmocka_unit_test(excerpts_suit_a_terminal),
     };
