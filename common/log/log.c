@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 static _Atomic int max_level = LOG_LEVEL_INFO;
+static _Atomic bool is_progress_drawn;
+#define WIPE "\r\033[K"
 
 void log_set_level(enum log_level level)
 {
@@ -38,11 +40,15 @@ void log_line(enum log_level level, const char *room, const char *fmt, ...)
 {
     char line[2048];
     va_list args;
-    int n, m;
+    int n, m, first;
 
     if ((int)level > atomic_load_explicit(&max_level, memory_order_relaxed))
         return;
-    n = format_head(line, sizeof(line), level, room);
+    n = atomic_load_explicit(&is_progress_drawn, memory_order_relaxed)
+            ? snprintf(line, sizeof(line), WIPE)
+            : 0;
+    first = n;
+    n += format_head(line + n, sizeof(line) - (size_t)n, level, room);
     va_start(args, fmt);
     m = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, fmt, args);
     va_end(args);
@@ -50,7 +56,7 @@ void log_line(enum log_level level, const char *room, const char *fmt, ...)
     if (n > (int)sizeof(line) - 2)
         n = (int)sizeof(line) - 2;
     /* A value may carry a line break from a file; a log line stays one line. */
-    for (int i = 0; i < n; i++)
+    for (int i = first; i < n; i++)
         if ((unsigned char)line[i] < 0x20)
             line[i] = ' ';
     line[n++] = '\n';
@@ -67,20 +73,29 @@ void progress_step(struct progress *p, uint64_t done)
 {
     int64_t now;
 
+    p->done = done < p->total || p->total == 0 ? done : p->total;
     if (!p->is_shown)
         return;
     now = clock_mono_ms();
     if (now - p->drawn_ms < 100)
         return;
     p->drawn_ms = now;
+    atomic_store_explicit(&is_progress_drawn, true, memory_order_relaxed);
     if (p->total > 0)
-        fprintf(stderr, "\r%s … %u %%\033[K", p->what, (unsigned)(done * 100 / p->total));
+        fprintf(stderr, "\r%s … %u %%\033[K", p->what, (unsigned)(p->done * 100 / p->total));
     else
-        fprintf(stderr, "\r%s … %llu\033[K", p->what, (unsigned long long)done);
+        fprintf(stderr, "\r%s … %llu\033[K", p->what, (unsigned long long)p->done);
+}
+
+void progress_add(struct progress *p, uint64_t more)
+{
+    progress_step(p, p->done + more);
 }
 
 void progress_end(struct progress *p)
 {
-    if (p->is_shown && p->drawn_ms != 0)
-        fputs("\r\033[K", stderr);
+    if (!p->is_shown || p->drawn_ms == 0)
+        return;
+    fputs(WIPE, stderr);
+    atomic_store_explicit(&is_progress_drawn, false, memory_order_relaxed);
 }

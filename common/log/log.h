@@ -22,15 +22,19 @@ void log_line(enum log_level level, const char *room, const char *fmt, ...) PRIN
 #define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
 
-/* "what … 42 %"; total 0: a count without an end. Draws at most ten times a second. */
+/* "what … 42 %"; total 0: a count without an end. Draws at most ten times a second; a log line that
+ * comes meanwhile takes the line's place. One thread at a time draws. */
 struct progress {
-    const char *what;
-    uint64_t total;
+    const char *what; /* borrowed until the end */
+    uint64_t total, done;
     int64_t drawn_ms;
     bool is_shown; /* standard error is a terminal */
 };
 void progress_start(struct progress *p, const char *what, uint64_t total);
+/* done: in all; beyond total is as good as total. */
 void progress_step(struct progress *p, uint64_t done);
+/* So much more is done. */
+void progress_add(struct progress *p, uint64_t more);
 void progress_end(struct progress *p); /* wipes the line */
 
 #endif
