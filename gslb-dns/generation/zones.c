@@ -108,25 +108,64 @@ static void release_zone(struct shared_zone *z)
     free(z);
 }
 
-static struct shared_zone *load_zone(const struct config *c, const struct homes *homes, size_t zone,
-                                     const struct generation *previous, struct errors *errors)
+/* The zone as it is, or one that has yet to be loaded. */
+static struct shared_zone *find_or_prepare(const struct config *c, const struct homes *homes,
+                                           size_t zone, const struct generation *previous)
 {
     struct shared_zone *fresh = base_zalloc(1, sizeof(*fresh)), *same;
 
     fresh->refs = 1;
     collect_services(c, homes, zone, fresh);
     same = find_unchanged(previous, &c->zones[zone], fresh);
-    if (same != NULL) {
-        release_zone(fresh);
-        atomic_fetch_add(&same->refs, 1);
-        return same;
-    }
-    fresh->zone = zone_load(c->zones[zone].name, c->zones[zone].path, fresh->services,
-                            fresh->n_services, errors);
-    if (fresh->zone != NULL)
+    if (same == NULL)
         return fresh;
     release_zone(fresh);
-    return NULL;
+    atomic_fetch_add(&same->refs, 1);
+    return same;
+}
+
+/* What a person who waits is told: the zone's name, or how many there are. */
+static char *describe_work(const struct generation *g, uint64_t *effort)
+{
+    const struct config *c = g->config;
+    size_t n = 0, newest = 0;
+
+    *effort = 0;
+    for (size_t z = 0; z < c->n_zones; z++) {
+        if (g->zones[z]->zone != NULL)
+            continue;
+        *effort += zone_effort(c->zones[z].path);
+        newest = z;
+        n++;
+    }
+    return n == 1 ? base_printf("loading the zone %s", c->zones[newest].name)
+                  : base_printf("loading %zu zones", n);
+}
+
+static struct outcome load_fresh_zones(struct generation *g, struct errors *errors)
+{
+    const struct config *c = g->config;
+    struct outcome outcome = OUTCOME_OK;
+    struct progress progress;
+    uint64_t effort;
+    char *what = describe_work(g, &effort);
+
+    progress_start(&progress, what, effort);
+    for (size_t z = 0; z < c->n_zones; z++) {
+        struct shared_zone *shared = g->zones[z];
+
+        if (shared->zone == NULL)
+            shared->zone =
+                zone_load(&(struct zone_source){c->zones[z].name, c->zones[z].path,
+                                                shared->services, shared->n_services, &progress},
+                          errors);
+        if (shared->zone == NULL)
+            outcome = OUTCOME_FAILED;
+        g->zone_array[z] = shared->zone;
+    }
+    progress_end(&progress);
+    free(what);
+    return outcome;
 }
 
 struct outcome generation_load_zones(struct generation *g, const struct generation *previous,
@@ -138,14 +177,11 @@ struct outcome generation_load_zones(struct generation *g, const struct generati
 
     g->zones = base_zalloc(c->n_zones, sizeof(struct shared_zone *));
     g->zone_array = base_zalloc(c->n_zones, sizeof(struct zone *));
-    for (size_t z = 0; z < c->n_zones; z++) {
-        g->zones[z] = load_zone(c, &homes, z, previous, errors);
-        if (g->zones[z] == NULL)
-            outcome = OUTCOME_FAILED;
-        else
-            g->zone_array[z] = g->zones[z]->zone;
-    }
+    for (size_t z = 0; z < c->n_zones; z++)
+        g->zones[z] = find_or_prepare(c, &homes, z, previous);
     free_homes(&homes);
+    if (has_failed(load_fresh_zones(g, errors)))
+        outcome = OUTCOME_FAILED;
     if (!has_failed(outcome))
         g->zone_set = zone_set_new(g->zone_array, c->n_zones);
     return outcome;

@@ -480,6 +480,19 @@ static struct zone_index *finish_index(struct draft *d, const uint8_t *base)
     return x;
 }
 
+static void pack_nodes(struct packing *p)
+{
+    enum { NAMES_PER_STEP = 16384 };
+    struct draft *d = p->draft;
+    uint64_t effort = (uint64_t)d->files[0].as_read.st_size * EFFORT_TO_BUILD;
+
+    for (uint32_t i = 0; i < d->n_names; i++) {
+        pack_node(p, &d->names[i]);
+        if (d->progress != NULL && i % NAMES_PER_STEP == NAMES_PER_STEP - 1)
+            progress_add(d->progress, effort * NAMES_PER_STEP / d->n_names);
+    }
+}
+
 static struct zone *build_zone(struct draft *d)
 {
     struct packing *p = base_zalloc(1, sizeof(*p));
@@ -490,8 +503,7 @@ static struct zone *build_zone(struct draft *d)
 
     p->draft = d;
     arena_init_fixed(&p->block, block, bound);
-    for (uint32_t i = 0; i < d->n_names; i++)
-        pack_node(p, &d->names[i]);
+    pack_nodes(p);
     fill_all_targets(d);
     index = finish_index(d, block);
     *z = (struct zone){.apex = d->apex,
@@ -517,22 +529,22 @@ static struct zone *build_zone(struct draft *d)
     return z;
 }
 
-struct zone *zone_load(const char *name, const char *path, const struct zone_service *services,
-                       size_t n_services, struct errors *errors)
+struct zone *zone_load(const struct zone_source *from, struct errors *errors)
 {
     size_t errors_before = errors->n_errors;
     struct zone *z = NULL;
     struct wire_name apex;
     struct draft d;
 
-    if (!wire_name_parse(str_of(name), &apex)) {
-        errors_add(errors, (struct place){.file = path}, "%s is no domain name", name);
+    if (!wire_name_parse(str_of(from->name), &apex)) {
+        errors_add(errors, (struct place){.file = from->path}, "%s is no domain name", from->name);
         return NULL;
     }
     draft_init(&d, &apex, errors);
-    d.services = services;
-    d.n_services = n_services;
-    read_zone_file(&d, path);
+    d.services = from->services;
+    d.n_services = from->n_services;
+    d.progress = from->progress;
+    read_zone_file(&d, from->path);
     if (d.n_files > 0)
         check_draft(&d, errors->n_errors == errors_before);
     if (errors->n_errors == errors_before)
@@ -540,6 +552,13 @@ struct zone *zone_load(const char *name, const char *path, const struct zone_ser
     draft_free(&d);
     malloc_trim(0); /* the draft was larger than the zone */
     return z;
+}
+
+uint64_t zone_effort(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 ? (uint64_t)st.st_size * (EFFORT_TO_READ + EFFORT_TO_BUILD) : 0;
 }
 
 void zone_free(struct zone *z)

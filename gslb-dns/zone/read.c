@@ -11,6 +11,7 @@ enum {
     INCLUDE_DEPTH = 16,
     FILES_MAX = 4096,
     GENERATED_MAX = 1000000, /* records of one zone */
+    PROGRESS_BYTES = 65536,  /* from one look at the clock to the next */
     FAULTS_MAX = 1000,       /* then the rest of the zone is not read */
 };
 static const size_t FILE_MAX_BYTES = (size_t)2 << 30;
@@ -375,11 +376,21 @@ static void read_directive(struct zone_reader *z, const struct source *s, const 
 
 /* --- sources ------------------------------------------------------------------------------ */
 
+static void tell_progress(const struct zone_reader *z, const struct source *s, const char **told)
+{
+    if (z->draft->progress == NULL || s->is_generated || s->p - *told < PROGRESS_BYTES)
+        return;
+    progress_add(z->draft->progress, EFFORT_TO_READ * (uint64_t)(s->p - *told));
+    *told = s->p;
+}
+
 static void read_source(struct zone_reader *z, struct source *s)
 {
+    const char *told = s->p;
     struct entry e = {0};
 
     while (!is_exhausted(z) && scan_entry(s, &e, z->errors)) {
+        tell_progress(z, s, &told);
         if (e.is_bad)
             continue;
         if (!s->is_generated && e.has_owner && !e.tokens[0].is_quoted && e.tokens[0].s.p[0] == '$')

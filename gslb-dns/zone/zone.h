@@ -20,6 +20,7 @@
 
 #include "common/base/base.h"
 #include "common/error/error.h"
+#include "common/log/log.h"
 #include "gslb-dns/wire/wire.h"
 
 struct zone_node;
@@ -82,6 +83,14 @@ struct zone_service {
     struct place place; /* in the configuration, for conflicts with the zone's records */
 };
 
+/* What is to be loaded; everything is borrowed for the call. */
+struct zone_source {
+    const char *name, *path;
+    const struct zone_service *services;
+    size_t n_services;
+    struct progress *progress; /* NULL, or one that was started: it is told zone_effort in all */
+};
+
 /* Loads one zone. Everything wrong with the file goes to errors, with file and line; NULL then.
  * services are those whose longest match among the zones is this one; one outside is an error.
  * Checks beyond syntax: SOA once at the apex, NS at the apex, names within the zone, CNAME alone,
@@ -89,8 +98,9 @@ struct zone_service {
  * in-zone delegations (warning), no A/AAAA/CNAME at a steered name; warnings for duplicates, CNAME
  * loops, NS, MX and SRV that point to a CNAME, or in the zone to no address, records that a
  * delegation hides, NS and DNAME at a wildcard (answered as ordinary data). */
-struct zone *zone_load(const char *name, const char *path, const struct zone_service *services,
-                       size_t n_services, struct errors *errors);
+struct zone *zone_load(const struct zone_source *from, struct errors *errors);
+/* How far loading this file will move a progress; what it includes comes on top. */
+uint64_t zone_effort(const char *path);
 void zone_free(struct zone *z);
 /* Are all of its files as they were (device, inode, size, times)? A reload may then keep the zone,
  * if its services are the same too. */

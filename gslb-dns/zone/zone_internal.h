@@ -107,7 +107,12 @@ struct draft {
     size_t n_files, files_cap;
     const struct zone_service *services;
     size_t n_services;
+    struct progress *progress; /* NULL: nobody watches */
 };
+
+/* Of a file's effort so many parts per byte are spent while it is read, and the rest while the
+ * zone is built: for a million names 1.7 and 0.6 seconds. */
+enum { EFFORT_TO_READ = 3, EFFORT_TO_BUILD = 1 };
 
 /* The number of a name within the zone, which is made (with the names above it) when new. */
 uint32_t draft_add_name(struct draft *d, const struct wire_name *name);

@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     ensure(fd >= 0 && ftruncate(fd, 0) == 0);
     ensure(pwrite(fd, data, n, 0) == (ssize_t)n);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    z = zone_load("a", path, NULL, 0, &errors);
+    z = zone_load(&(struct zone_source){.name = "a", .path = path}, &errors);
     ensure((z == NULL) == (errors.n_errors > 0));
     if (z != NULL)
         ask(z, data, n);

@@ -124,7 +124,8 @@ static inline struct zone *answer_world_load(const char *text)
         services[i] = (struct zone_service){.service = i};
         ensure(wire_name_parse(str_of(answer_world_names[i]), &services[i].name));
     }
-    zone = zone_load("example.com", path, services, N_SERVICES, &errors);
+    zone =
+        zone_load(&(struct zone_source){"example.com", path, services, N_SERVICES, NULL}, &errors);
     errors_print(&errors, stderr);
     errors_free(&errors);
     unlink(path);

@@ -491,7 +491,7 @@ static void write_file(const struct folder *f, const char *name, const char *tex
 static struct zone *load_file(const struct folder *f, const char *name, struct errors *errors)
 {
     char *path = base_printf("%s/%s", f->path, name);
-    struct zone *z = zone_load("example.com", path, NULL, 0, errors);
+    struct zone *z = zone_load(&(struct zone_source){.name = "example.com", .path = path}, errors);
 
     free(path);
     return z;
