@@ -182,3 +182,16 @@ bool addr_eq(const struct addr *a, const struct addr *b)
 
     return ip_eq(&x, &y) && addr_port(a) == addr_port(b);
 }
+
+bool addr_is_wildcard(const struct addr *a)
+{
+    struct ip ip = addr_ip(a), none = {.family = ip.family};
+
+    return ip_eq(&ip, &none);
+}
+
+bool addr_overlaps(const struct addr *a, const struct addr *b)
+{
+    return addr_eq(a, b) || (a->sa.sa_family == b->sa.sa_family && addr_port(a) == addr_port(b) &&
+                             (addr_is_wildcard(a) || addr_is_wildcard(b)));
+}

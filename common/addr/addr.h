@@ -57,5 +57,9 @@ struct addr addr_of_ip(const struct ip *ip, uint16_t port);
 struct ip addr_ip(const struct addr *a);
 uint16_t addr_port(const struct addr *a);
 bool addr_eq(const struct addr *a, const struct addr *b);
+/* 0.0.0.0 or ::, whatever the port. */
+bool addr_is_wildcard(const struct addr *a);
+/* One port of one family, and the same address or one of the two a wildcard. */
+bool addr_overlaps(const struct addr *a, const struct addr *b);
 
 #endif

@@ -133,6 +133,20 @@ static struct control_listener *find_open(const struct control *c, const struct 
     return NULL;
 }
 
+/* Is it we who hold this port, at an address that covers the other or is covered by it? */
+static bool is_held_by_us(const struct control_change *change, const struct addr *at)
+{
+    const struct control *c = change->control;
+
+    for (size_t i = 0; i < c->n_listeners; i++)
+        if (c->listeners[i].path == NULL && addr_overlaps(&c->listeners[i].address, at))
+            return true;
+    for (const struct fresh_listener *f = change->listeners; &f->address != at; f++)
+        if (addr_overlaps(&f->address, at))
+            return true;
+    return false;
+}
+
 static struct outcome open_listener(struct control_change *change, struct fresh_listener *f,
                                     struct place place, struct errors *errors)
 {
@@ -142,7 +156,7 @@ static struct outcome open_listener(struct control_change *change, struct fresh_
     if (f->path != NULL) {
         f->fd = net_listen_unix(f->path, errors, place);
     } else {
-        if (addr_port(&f->address) != 0 &&
+        if (addr_port(&f->address) != 0 && !is_held_by_us(change, &f->address) &&
             has_failed(net_check_free(&f->address, SOCK_STREAM, errors, place)))
             return OUTCOME_FAILED;
         f->fd = net_listen_tcp(&f->address, 256, errors, place);

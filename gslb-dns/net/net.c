@@ -29,17 +29,10 @@ struct net_server {
     struct tcp_server *tcp;
 };
 
-static bool is_wildcard(const struct addr *a)
-{
-    struct ip ip = addr_ip(a), none = {.family = ip.family};
-
-    return ip_eq(&ip, &none);
-}
-
 /* common/net opens non-blocking ones; a worker wants to wait in the call that receives. */
 static int bind_worker_socket(const struct addr *at, struct errors *errors, struct place place)
 {
-    int fd = net_bind_udp(at, is_wildcard(at), errors, place);
+    int fd = net_bind_udp(at, addr_is_wildcard(at), errors, place);
 
     if (fd >= 0)
         (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
@@ -94,25 +87,25 @@ static struct outcome open_any_port(struct endpoint *e, unsigned n_workers, stru
     return OUTCOME_FAILED;
 }
 
-/* Is it we who hold this port, at an address that covers the other or is covered by it? */
-static bool is_held_by_us(const struct net_server *s, const struct addr *at)
+static bool has_overlap(const struct endpoint *endpoints, size_t n, const struct addr *at)
 {
-    for (size_t i = 0; i < s->n_endpoints; i++) {
-        const struct addr *own = &s->endpoints[i].bound;
-
-        if (own->sa.sa_family == at->sa.sa_family && addr_port(own) == addr_port(at) &&
-            (is_wildcard(own) || is_wildcard(at)))
+    for (size_t i = 0; i < n; i++)
+        if (addr_overlaps(&endpoints[i].bound, at))
             return true;
-    }
     return false;
 }
 
-static struct outcome open_endpoint(const struct net_server *s, struct endpoint *e,
+/* fresh[n] becomes open, behind those of the same set that are. A port that we hold ourselves, for
+ * all addresses beside one of its own, is not looked at for strangers: the kernel would name us. */
+static struct outcome open_endpoint(const struct net_server *s, struct endpoint *fresh, size_t n,
                                     struct place place, struct errors *errors)
 {
+    struct endpoint *e = &fresh[n];
+
     if (addr_port(&e->wanted) == 0)
         return open_any_port(e, s->n_workers, errors, place);
-    if (!is_held_by_us(s, &e->wanted) &&
+    if (!has_overlap(s->endpoints, s->n_endpoints, &e->wanted) &&
+        !has_overlap(fresh, n, &e->wanted) &&
         (has_failed(net_check_free(&e->wanted, SOCK_DGRAM, errors, place)) ||
          has_failed(net_check_free(&e->wanted, SOCK_STREAM, errors, place))))
         return OUTCOME_FAILED;
@@ -145,7 +138,7 @@ static struct endpoint *make_endpoints(struct net_server *s, const struct net_se
         if (old != NULL) {
             old->is_kept = true;
             fresh[i] = *old;
-        } else if (has_failed(open_endpoint(s, &fresh[i], settings->listen_place, errors))) {
+        } else if (has_failed(open_endpoint(s, fresh, i, settings->listen_place, errors))) {
             outcome = OUTCOME_FAILED; /* and on, to name every address that is wrong */
         }
     }

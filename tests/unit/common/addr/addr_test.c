@@ -159,6 +159,29 @@ static void none_is_no_address(void **state)
     assert_string_equal(addr_format(&a, buf), "[::]:8080");
 }
 
+static void addresses_overlap(void **state)
+{
+    static const struct {
+        const char *a, *b;
+        bool want;
+    } cases[] = {
+        {"192.0.2.1:53", "192.0.2.1:53", true},  {"192.0.2.1:53", "192.0.2.1:54", false},
+        {"192.0.2.1:53", "192.0.2.2:53", false}, {"0.0.0.0:53", "192.0.2.1:53", true},
+        {"192.0.2.1:53", "0.0.0.0:53", true},    {"0.0.0.0:53", "192.0.2.1:54", false},
+        {"[::]:53", "[2001:db8::1]:53", true},   {"[::]:53", "192.0.2.1:53", false},
+        {"0.0.0.0:53", "[::1]:53", false},       {"[::]:53", "0.0.0.0:53", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct addr a, b;
+
+        assert_true(addr_parse(str_of(cases[i].a), 0, &a) && addr_parse(str_of(cases[i].b), 0, &b));
+        if (addr_overlaps(&a, &b) != cases[i].want)
+            fail_msg("%s and %s", cases[i].a, cases[i].b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +191,7 @@ int main(void)
         cmocka_unit_test(masks_cut_at_every_length),
         cmocka_unit_test(mapped_addresses_are_IPv4),
         cmocka_unit_test(none_is_no_address),
+        cmocka_unit_test(addresses_overlap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

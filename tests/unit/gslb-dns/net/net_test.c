@@ -474,6 +474,43 @@ static void test_update(void **state)
     stop(&b);
 }
 
+/* All addresses beside one of its own, in any order, from the start and by a reload. */
+static void test_overlapping_addresses(void **state)
+{
+    static const char *const any[] = {"0.0.0.0"};
+    struct errors errors = {0};
+    struct addr everywhere, at;
+    struct bench b;
+    int fd, tcp;
+
+    (void)state;
+    start(&b, any, 1);
+    everywhere = net_server_address(b.server, 0);
+    at = loopback("127.0.0.1:1");
+    at.in.sin_port = everywhere.in.sin_port;
+    b.settings.n_listen = 2;
+    for (int round = 0; round < 3; round++) {
+        b.listen[round % 2] = everywhere;
+        b.listen[1 - round % 2] = at;
+        if (round == 0) {
+            assert_false(has_failed(net_server_update(b.server, &b.settings, &errors)));
+        } else {
+            net_server_stop(b.server);
+            b.server = net_server_start(&b.settings, &b.handler, &b.metrics, &errors);
+        }
+        errors_print(&errors, stderr);
+        assert_non_null(b.server);
+        fd = connect_to(&at, SOCK_DGRAM);
+        tcp = connect_to(&at, SOCK_STREAM);
+        expect_udp(fd, "abc", "cba");
+        send_frame(tcp, "ab");
+        expect_frame(tcp, "ba");
+        close(fd);
+        close(tcp);
+    }
+    stop(&b);
+}
+
 /* Nothing changes when one of the new addresses is somebody else's. */
 static void test_update_failure(void **state)
 {
@@ -534,6 +571,7 @@ int main(void)
         cmocka_unit_test(test_tcp_limits),
         cmocka_unit_test(test_tcp_eviction),
         cmocka_unit_test(test_update),
+        cmocka_unit_test(test_overlapping_addresses),
         cmocka_unit_test(test_update_failure),
         cmocka_unit_test(test_stop_answers_what_came),
     };
