@@ -75,6 +75,8 @@
       "Exchanges with origins that failed.")                                                       \
     X(UPSTREAM_PROTOCOL, EDGE_UPSTREAM_ "{reason=\"protocol\"}",                                   \
       "Exchanges with origins that failed.")                                                       \
+    X(UPSTREAM_NO_FILES, EDGE_UPSTREAM_ "{reason=\"no-files\"}",                                   \
+      "Exchanges with origins that failed.")                                                       \
     X(UPSTREAM_NONE_UP, EDGE_UPSTREAM_ "{reason=\"no-origin-up\"}",                                \
       "Exchanges with origins that failed.")                                                       \
     X(UPSTREAM_STRAY, "edge_upstream_stray_total",                                                 \

@@ -8,6 +8,7 @@
 
 #include "common/net/net.h"
 
+#include <errno.h>
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
@@ -337,8 +338,10 @@ static void connect_or_reuse(struct upstream_exchange *x)
         x->c = conn_open(u, x->pool, x->origin, x->r.host);
         worker_count(u->w, COUNT_UPSTREAM_CONNECTS);
     }
-    if (x->c == NULL) {
-        fail(x, UPSTREAM_FAILED_CONNECT);
+    if (x->c == NULL) { /* our own limits are not the origin's fault */
+        fail(x, errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM
+                    ? UPSTREAM_FAILED_NO_FILES
+                    : UPSTREAM_FAILED_CONNECT);
         return;
     }
     x->c->exchange = x;
