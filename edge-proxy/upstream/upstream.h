@@ -58,9 +58,9 @@ void upstream_worker_free(struct upstream_worker *u);
 /* ---- Exchanges ---- */
 
 /* X(name, status for the client, counter, label, is the origin to blame) */
-#define UPSTREAM_FAILURES(X)                                 \
-    X(NONE_UP, 503, UPSTREAM_NONE_UP, "no origin up", false) \
-    X(NO_FILES, 503, UPSTREAM_NO_FILES, \"no file descriptor left\", false) \
+#define UPSTREAM_FAILURES(X)                                                   \
+    X(NONE_UP, 503, UPSTREAM_NONE_UP, "no origin up", false)                   \
+    X(NO_FILES, 503, UPSTREAM_NO_FILES, "no file descriptor left", false)      \
     X(CONNECT, 502, UPSTREAM_CONNECT_FAILED, "connect failed", true)           \
     X(CONNECT_TIMEOUT, 504, UPSTREAM_CONNECT_TIMEOUT, "connect timeout", true) \
     X(TLS, 502, UPSTREAM_TLS, "tls failed", true)                              \
