@@ -240,15 +240,48 @@ static void take_response(struct request *r, const struct freshness_exchange *x)
     deliver_object(r);
 }
 
-/* RFC 9111 section 4.4 */
-static void invalidate(struct request *r)
+static void forget(struct request *r, struct str path, struct str query)
 {
     char *scratch = request_flow(r)->scratch;
     struct writer key = writer_of(scratch, WORKER_SCRATCH_BYTES);
+    struct str own_path = r->head.path, own_query = r->head.query;
 
+    r->head.path = path;
+    r->head.query = query;
     http_write_key(&key, &r->head, r->client.is_tls);
-    cache_invalidate(r->rw->shared->cache,
-                     (struct str){scratch, (size_t)((char *)key.p - scratch)});
+    r->head.path = own_path;
+    r->head.query = own_query;
+    if (!key.is_full)
+        cache_invalidate(r->rw->shared->cache,
+                         (struct str){scratch, (size_t)((char *)key.p - scratch)});
+}
+
+/* A reference to another resource of the same origin; others are none of its business. */
+static void forget_reference(struct request *r, struct str ref)
+{
+    struct str scheme = r->client.is_tls ? STR("https://") : STR("http://");
+    size_t origin_n = scheme.n + r->head.authority.n, path_n = 0, n = 0;
+
+    if (ref.n >= origin_n && str_eq_nocase((struct str){ref.p, scheme.n}, scheme) &&
+        str_eq_nocase((struct str){ref.p + scheme.n, r->head.authority.n}, r->head.authority))
+        ref = (struct str){ref.p + origin_n, ref.n - origin_n};
+    if (ref.n == 0 || ref.p[0] != '/' || (ref.n > 1 && ref.p[1] == '/'))
+        return;
+    while (n < ref.n && ref.p[n] != '#')
+        n++;
+    while (path_n < n && ref.p[path_n] != '?')
+        path_n++;
+    forget(r, (struct str){ref.p, path_n}, (struct str){ref.p + path_n, n - path_n});
+}
+
+/* RFC 9111 section 4.4 */
+static void invalidate(struct request *r)
+{
+    const struct fields *f = &upstream_head(r->x)->fields;
+
+    forget(r, r->head.path, r->head.query);
+    forget_reference(r, fields_value(f, FIELD_LOCATION));
+    forget_reference(r, fields_value(f, FIELD_CONTENT_LOCATION));
 }
 
 void fetch_judge(struct request *r)
