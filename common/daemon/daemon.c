@@ -10,6 +10,15 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+void daemon_hold_reloads(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    ensure(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
+}
+
 int daemon_open_signals(void)
 {
     sigset_t set;
