@@ -43,6 +43,11 @@ const struct zone *generation_zone(const struct generation *g, size_t zone)
     return g->zone_array[zone];
 }
 
+size_t generation_fresh_zones(const struct generation *g)
+{
+    return g->n_fresh_zones;
+}
+
 const struct geo_db *generation_geo(const struct generation *g)
 {
     return g->geo;

@@ -31,6 +31,8 @@ void generation_free(struct generation *g);
 
 const struct config *generation_config(const struct generation *g);
 const struct zone *generation_zone(const struct generation *g, size_t zone);
+/* How many of its zones were read, the others being those of the generation before. */
+size_t generation_fresh_zones(const struct generation *g);
 /* For explain; NULL: no database is configured. */
 const struct geo_db *generation_geo(const struct generation *g);
 /* The databases and how they were compiled, for people. */

@@ -27,6 +27,7 @@ struct generation {
     struct shared_zone **zones; /* by the configuration's index */
     struct zone **zone_array;
     struct zone_set *zone_set;
+    size_t n_fresh_zones;
     struct geo_db *geo;
     char *geo_text;
     struct steering *steerings;

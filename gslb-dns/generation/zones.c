@@ -124,11 +124,12 @@ static struct shared_zone *find_or_prepare(const struct config *c, const struct 
     return same;
 }
 
-/* What a person who waits is told: the zone's name, or how many there are. */
-static char *describe_work(const struct generation *g, uint64_t *effort)
+/* Counts what is to be loaded. Returns what a person who waits is told: the zone's name, or how
+ * many there are. */
+static char *count_work(struct generation *g, uint64_t *effort)
 {
     const struct config *c = g->config;
-    size_t n = 0, newest = 0;
+    size_t newest = 0;
 
     *effort = 0;
     for (size_t z = 0; z < c->n_zones; z++) {
@@ -136,10 +137,10 @@ static char *describe_work(const struct generation *g, uint64_t *effort)
             continue;
         *effort += zone_effort(c->zones[z].path);
         newest = z;
-        n++;
+        g->n_fresh_zones++;
     }
-    return n == 1 ? base_printf("loading the zone %s", c->zones[newest].name)
-                  : base_printf("loading %zu zones", n);
+    return g->n_fresh_zones == 1 ? base_printf("loading the zone %s", c->zones[newest].name)
+                                 : base_printf("loading %zu zones", g->n_fresh_zones);
 }
 
 static struct outcome load_fresh_zones(struct generation *g, struct errors *errors)
@@ -148,7 +149,7 @@ static struct outcome load_fresh_zones(struct generation *g, struct errors *erro
     struct outcome outcome = OUTCOME_OK;
     struct progress progress;
     uint64_t effort;
-    char *what = describe_work(g, &effort);
+    char *what = count_work(g, &effort);
 
     progress_start(&progress, what, effort);
     for (size_t z = 0; z < c->n_zones; z++) {

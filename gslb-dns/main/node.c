@@ -17,6 +17,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A load on a thread of its own; it comes back by the loop's mailbox. */
 struct load {
@@ -45,7 +46,9 @@ struct node {
     size_t n_taken;   /* of these the load under way serves so many */
     bool is_load_due; /* asked for while one was under way */
     int64_t loaded_at_s;
-    char *load_error; /* of the newest reload, NULL: it was taken */
+    /* Why the newest reload was refused: for people, and by place. NULL: it was taken. */
+    char *load_error;
+    struct errors load_errors;
     uint64_t n_reloads, n_refused;
 };
 
@@ -110,14 +113,27 @@ static struct outcome take_generation(struct node *n, struct generation *fresh,
     return OUTCOME_OK;
 }
 
-static char *describe_generation(const struct node *n, int64_t took_ms)
+static void add_count(struct text *t, size_t n, const char *what)
+{
+    text_addf(t, ", %zu %s%s", n, what, n == 1 ? "" : "s");
+}
+
+/* For the operator who asked: what was taken, and what it was warned of. */
+static char *describe_reload(const struct node *n, int64_t took_ms, const struct errors *warnings)
 {
     const struct config *c = generation_config(n->generation);
-    char took[TEXT_SHORT];
+    char took[TEXT_SHORT], *warned = errors_to_string(warnings);
+    struct text t = {0};
 
-    return base_printf("zones=%zu services=%zu regions=%zu edges=%zu took=%s", c->n_zones,
-                       c->n_services, c->n_regions, c->n_edges,
-                       text_format_duration_ms((uint64_t)took_ms, took));
+    text_addf(&t, "reloaded in %s: %zu zone%s (%zu changed)",
+              text_format_duration_ms((uint64_t)took_ms, took), c->n_zones,
+              c->n_zones == 1 ? "" : "s", generation_fresh_zones(n->generation));
+    add_count(&t, c->n_services, "service");
+    add_count(&t, c->n_regions, "region");
+    add_count(&t, c->n_edges, "edge");
+    text_addf(&t, "\n%s", warned);
+    free(warned);
+    return t.p;
 }
 
 static void start_load(struct node *n);
@@ -140,11 +156,40 @@ static void log_errors(const struct errors *errors)
         const struct error *e = &errors->items[i];
         enum log_level level = e->is_warning ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR;
 
-        if (e->file != NULL)
+        if (e->file != NULL && e->column > 0)
             log_line(level, "config", "%s:%u:%u: %s", e->file, e->line, e->column, e->message);
+        else if (e->file != NULL && e->line > 0)
+            log_line(level, "config", "%s:%u: %s", e->file, e->line, e->message);
+        else if (e->file != NULL)
+            log_line(level, "config", "%s: %s", e->file, e->message);
         else
             log_line(level, "config", "%s", e->message);
     }
+}
+
+static char *finish_taken(struct node *n, const struct load *load)
+{
+    const struct config *c = generation_config(n->generation);
+    int64_t took_ms = clock_mono_ms() - load->began_ms;
+
+    n->n_reloads++;
+    log_info("main",
+             "reloaded zones=%zu changed_zones=%zu services=%zu regions=%zu edges=%zu "
+             "took_ms=%" PRId64,
+             c->n_zones, generation_fresh_zones(n->generation), c->n_services, c->n_regions,
+             c->n_edges, took_ms);
+    return describe_reload(n, took_ms, &load->errors);
+}
+
+static char *finish_refused(struct node *n, struct load *load)
+{
+    generation_free(load->fresh);
+    n->n_refused++;
+    log_error("main", "reload refused, the running state stays file=%s errors=%zu", n->path,
+              load->errors.n_errors);
+    n->load_error = errors_to_string(&load->errors);
+    errors_merge(&n->load_errors, &load->errors);
+    return base_strdup(n->load_error);
 }
 
 static void finish_load(struct node *n, struct load *load)
@@ -155,20 +200,9 @@ static void finish_load(struct node *n, struct load *load)
 
     free(n->load_error);
     n->load_error = NULL;
-    if (is_taken) {
-        text = describe_generation(n, clock_mono_ms() - load->began_ms);
-        log_errors(&load->errors);
-        log_info("main", "reloaded %s", text);
-        n->n_reloads++;
-    } else {
-        generation_free(load->fresh);
-        text = errors_to_string(&load->errors);
-        log_errors(&load->errors);
-        log_error("main", "reload refused, the running state stays file=%s errors=%zu", n->path,
-                  load->errors.n_errors);
-        n->load_error = base_strdup(text);
-        n->n_refused++;
-    }
+    errors_free(&n->load_errors);
+    log_errors(&load->errors);
+    text = is_taken ? finish_taken(n, load) : finish_refused(n, load);
     daemon_notify("READY=1");
     answer_tickets(n, is_taken, text);
     free(text);
@@ -242,6 +276,26 @@ static struct outcome on_explain(void *arg, const char *name, const char *client
     return explain_answer(&w, name, client, arena, out, error);
 }
 
+/* What is wrong with the newest version of a zone's file, by the newest load; NULL: nothing. */
+static const char *find_zone_error(const struct node *n, const struct config_zone *zone,
+                                   struct arena *arena)
+{
+    for (size_t i = 0; i < n->load_errors.n; i++) {
+        const struct error *e = &n->load_errors.items[i];
+        char *said;
+        const char *copy;
+
+        if (e->is_warning || e->file == NULL || strcmp(e->file, zone->path) != 0)
+            continue;
+        said =
+            e->line > 0 ? base_printf("line %u: %s", e->line, e->message) : base_strdup(e->message);
+        copy = arena_strndup(arena, said, strlen(said));
+        free(said);
+        return copy;
+    }
+    return NULL;
+}
+
 static void on_status(void *arg, struct arena *arena, struct control_status *out)
 {
     struct node *n = arg;
@@ -252,8 +306,9 @@ static void on_status(void *arg, struct arena *arena, struct control_status *out
     for (size_t i = 0; i < c->n_zones; i++) {
         const struct zone *z = generation_zone(n->generation, i);
 
-        zones[i] = (struct control_zone_status){c->zones[i].name, z->serial, z->n_names,
-                                                z->n_records, NULL};
+        zones[i] =
+            (struct control_zone_status){c->zones[i].name, z->serial, z->n_names, z->n_records,
+                                         find_zone_error(n, &c->zones[i], arena)};
     }
     for (size_t s = 0; s < c->n_services; s++) {
         const struct world_service_view *view = &n->world->views[s];
@@ -378,6 +433,8 @@ struct node *node_start(const char *path, struct errors *errors)
 
     n->path = path;
     n->metrics = (struct metrics){.table = answer_counter_table, .n = ANSWER_COUNTER_COUNT};
+    daemon_hold_reloads();
+    first = generation_load(path, NULL, errors);
     n->signal_fd = daemon_open_signals();
     daemon_raise_file_limit();
     n->loop = loop_new("gslb-dns");
@@ -385,7 +442,6 @@ struct node *node_start(const char *path, struct errors *errors)
     n->publish = event_new(loop_base(n->loop), -1, 0, on_publish, n);
     ensure(n->signals != NULL && n->publish != NULL && event_add(n->signals, NULL) == 0);
     n->control = control_new(n->loop, &hooks);
-    first = generation_load(path, NULL, errors);
     if (first == NULL || has_failed(take_generation(n, first, errors))) {
         generation_free(first);
         node_stop(n);
@@ -424,6 +480,7 @@ void node_stop(struct node *n)
     metrics_free(&n->metrics);
     free(n->tickets);
     free(n->load_error);
+    errors_free(&n->load_errors);
     free(n);
 }
 
