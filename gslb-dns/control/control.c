@@ -303,7 +303,7 @@ static size_t *move_edges(struct control *c, const struct config *config)
                                           : CONTROL_NO_EDGE;
 
         old_index[i] = old == CONTROL_NO_EDGE ? SIZE_MAX : (size_t)old;
-        edges[i].cache_hit_ratio = -1;
+        control_rate_start(&edges[i].rate);
         arena_init(&edges[i].report_arena, 0);
         if (old == CONTROL_NO_EDGE)
             continue;

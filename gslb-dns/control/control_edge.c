@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { RATE_MS = 500 }; /* shortest interval that a rate is worked out over */
-
 ptrdiff_t control_find_edge(const struct config *config, const char *name)
 {
     for (size_t i = 0; i < config->n_edges; i++)
@@ -143,41 +141,19 @@ static void send_ack(struct control_peer *peer, uint64_t sequence)
     frame_link_send(peer->link, &frame);
 }
 
-/* Rates over the time since the base; an edge that started anew starts a new base. */
-static void work_out_rates(struct control_edge *e, const Gslb__Report *r, int64_t now_ms)
-{
-    uint64_t hits = r->cache ? r->cache->hits_total : 0;
-    uint64_t lookups = r->cache ? r->cache->lookups_total : 0;
-    bool is_restart =
-        r->requests_total < e->base_requests || lookups < e->base_lookups || hits < e->base_hits;
-    int64_t span_ms = now_ms - e->base_ms;
-
-    if (e->base_ms == 0 || is_restart) {
-        e->requests_per_s = 0;
-        e->cache_hit_ratio = -1;
-    } else if (span_ms < RATE_MS) {
-        return;
-    } else {
-        e->requests_per_s = (double)(r->requests_total - e->base_requests) * 1000 / (double)span_ms;
-        e->cache_hit_ratio = lookups == e->base_lookups ? -1
-                                                        : (double)(hits - e->base_hits) /
-                                                              (double)(lookups - e->base_lookups);
-    }
-    e->base_ms = now_ms;
-    e->base_requests = r->requests_total;
-    e->base_hits = hits;
-    e->base_lookups = lookups;
-}
-
 static void on_report(struct control *c, struct control_peer *peer, const Gslb__Report *r)
 {
     size_t i = (size_t)peer->edge;
     struct control_edge *e = &c->edges[i];
     int64_t now_ms = clock_mono_ms();
+    struct control_sample counters = {.at_ms = now_ms,
+                                      .requests = r->requests_total,
+                                      .hits = r->cache != NULL ? r->cache->hits_total : 0,
+                                      .lookups = r->cache != NULL ? r->cache->lookups_total : 0};
     char reason[HEALTH_REASON];
     bool is_changed;
 
-    work_out_rates(e, r, now_ms);
+    control_rate_add(&e->rate, &counters);
     arena_free(&e->report_arena);
     frame_link_keep(peer->link, &e->report_arena);
     e->report = r;

@@ -34,6 +34,21 @@ struct control_drain {
     char reason[CONTROL_TEXT];
 };
 
+/* Counters of one report, by this node's clock. */
+struct control_sample {
+    int64_t at_ms;
+    uint64_t requests, hits, lookups;
+};
+
+/* An edge's figures over the newest CONTROL_RATE_MS or so: a single interval jumps too much to be
+ * read. One sample a second is kept, however often the edge reports. */
+enum { CONTROL_RATE_STEP_MS = 1000, CONTROL_RATE_SAMPLES = 10 };
+struct control_rate {
+    struct control_sample samples[CONTROL_RATE_SAMPLES]; /* oldest first */
+    size_t n;
+    double requests_per_s, cache_hit_ratio; /* ratio -1: no lookups */
+};
+
 /* What is known of one edge of the configuration. */
 struct control_edge {
     struct control_peer *peer; /* NULL: not connected */
@@ -41,10 +56,7 @@ struct control_edge {
     struct arena report_arena;
     const Gslb__Report *report; /* the newest; NULL: none */
 
-    /* The newest interval, by this node's clock. */
-    int64_t base_ms;
-    uint64_t base_requests, base_hits, base_lookups;
-    double requests_per_s, cache_hit_ratio; /* ratio -1: no lookups */
+    struct control_rate rate;
 
     /* Drains. An edge that has obeyed and later, still the same process, does not drain any more,
      * was told so elsewhere: the newest word counts. */
@@ -105,6 +117,11 @@ void control_edge_close(struct control *c, struct control_peer *peer, const char
 /* After something happened to health: log what changed, tell the owner, set the timer. */
 void control_settle(struct control *c, bool is_changed);
 ptrdiff_t control_find_edge(const struct config *config, const char *name);
+
+/* control_rate.c */
+void control_rate_start(struct control_rate *r);
+/* Works the figures out anew with what a report says. */
+void control_rate_add(struct control_rate *r, const struct control_sample *now);
 
 /* control_drain.c */
 const struct control_drain *control_find_drain(const struct control *c, const char *name);

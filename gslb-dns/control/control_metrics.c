@@ -28,7 +28,7 @@ static double gauge_age(const struct control *c, size_t i)
 
 static double gauge_requests(const struct control *c, size_t i)
 {
-    return c->edges[i].peer != NULL ? c->edges[i].requests_per_s : 0;
+    return c->edges[i].peer != NULL ? c->edges[i].rate.requests_per_s : 0;
 }
 
 static double gauge_connections(const struct control *c, size_t i)
@@ -46,7 +46,7 @@ static const struct {
     {"gslb_edge_connected", "1 when the edge has a link to this node.", gauge_connected},
     {"gslb_edge_state", "0 unknown, 1 up, 2 down, 3 draining, 4 rising.", gauge_state},
     {"gslb_edge_report_age_seconds", "Since the newest report, -1 without one.", gauge_age},
-    {"gslb_edge_requests_per_second", "Requests that the edge serves.", gauge_requests},
+    {"gslb_edge_requests_per_second", "Requests that the edge serves, over 10 s.", gauge_requests},
     {"gslb_edge_connections", "Open connections of visitors.", gauge_connections},
 };
 

@@ -66,8 +66,8 @@ static Gslb__EdgeStatus *edge_on_wire(struct arena *a, const struct control *c, 
         s->report = report_on_wire(a, e->report, is_short);
         /* Rates of an edge that is not heard would be those of another time. */
         if (e->peer != NULL) {
-            s->requests_per_s = e->requests_per_s;
-            s->cache_hit_ratio = e->cache_hit_ratio;
+            s->requests_per_s = e->rate.requests_per_s;
+            s->cache_hit_ratio = e->rate.cache_hit_ratio;
         }
     }
     s->n_addresses = config->n_addresses;
