@@ -3,6 +3,7 @@
 """What a visitor and an origin see of an ordinary edge: connections, routing, bodies of any size in
 both directions, the fields that are added and taken away."""
 import email.utils
+import hashlib
 import os
 import sys
 import threading
@@ -300,7 +301,6 @@ def a_slow_reader_stops_the_origin(site):
 
 @case_table({"length": False, "chunked": True})
 def big_uploads_stream(site, is_chunked):
-    import hashlib
     path = f"/raw/upload-{is_chunked}"
     got = {}
 
