@@ -25,10 +25,27 @@ bool ip_parse(struct str s, struct ip *out)
     return false;
 }
 
+/* By hand: inet_ntop goes through printf, and each request's log line and X-Forwarded-For come
+ * through here. */
+static void format_ipv4(const uint8_t bytes[4], char *to)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned v = bytes[i];
+
+        if (v >= 100)
+            *to++ = (char)('0' + v / 100);
+        if (v >= 10)
+            *to++ = (char)('0' + v / 10 % 10);
+        *to++ = (char)('0' + v % 10);
+        *to++ = i < 3 ? '.' : '\0';
+    }
+}
+
 const char *ip_format(const struct ip *ip, char buf[ADDR_TEXT])
 {
-    if (ip->family == 0 ||
-        inet_ntop(ip->family == 4 ? AF_INET : AF_INET6, ip->bytes, buf, ADDR_TEXT) == NULL)
+    if (ip->family == 4)
+        format_ipv4(ip->bytes, buf);
+    else if (ip->family == 0 || inet_ntop(AF_INET6, ip->bytes, buf, ADDR_TEXT) == NULL)
         snprintf(buf, ADDR_TEXT, "none");
     return buf;
 }

@@ -2,11 +2,6 @@
 /* Values that the proxy writes itself, with everything foreign in them quoted. */
 #include "edge-proxy/fields/fields.h"
 
-void fields_write_str(struct writer *w, struct str s)
-{
-    writer_add(w, s.p, s.n);
-}
-
 void fields_write_u64(struct writer *w, uint64_t v)
 {
     char digits[20], *p = digits + sizeof(digits);

@@ -245,25 +245,48 @@ static struct log_chunk *chunk_with_room(struct request_worker *rw)
 
 /* ---- One line ---- */
 
+static const char hex[] = "0123456789abcdef";
+
+void request_write_id(const struct request *r, char out[REQUEST_ID_BYTES])
+{
+    uint64_t prefix = r->rw->id_prefix, number = r->id;
+
+    for (int i = 15; i >= 0; i--, prefix >>= 4)
+        out[i] = hex[prefix & 15];
+    for (int i = REQUEST_ID_BYTES - 1; i >= 16; i--, number >>= 4)
+        out[i] = hex[number & 15];
+}
+
+static bool is_plain(uint8_t c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
 /* Control bytes and those beyond ASCII as \u00XX: any bytes give valid JSON. */
+static void write_escape(struct writer *w, uint8_t c)
+{
+    if (c == '"' || c == '\\') {
+        writer_u8(w, '\\');
+        writer_u8(w, c);
+        return;
+    }
+    fields_write_str(w, STR("\\u00"));
+    writer_u8(w, (uint8_t)hex[c >> 4]);
+    writer_u8(w, (uint8_t)hex[c & 15]);
+}
+
 static void write_escaped(struct writer *w, struct str s)
 {
-    static const char hex[] = "0123456789abcdef";
+    size_t n = s.n < LOG_VALUE_MAX ? s.n : LOG_VALUE_MAX, start = 0;
 
-    for (size_t i = 0; i < s.n && i < LOG_VALUE_MAX; i++) {
-        uint8_t c = (uint8_t)s.p[i];
-
-        if (c == '"' || c == '\\') {
-            writer_u8(w, '\\');
-            writer_u8(w, c);
-        } else if (c >= 0x20 && c < 0x7f) {
-            writer_u8(w, c);
-        } else {
-            fields_write_str(w, STR("\\u00"));
-            writer_u8(w, (uint8_t)hex[c >> 4]);
-            writer_u8(w, (uint8_t)hex[c & 15]);
-        }
+    for (size_t i = 0; i < n; i++) {
+        if (likely(is_plain((uint8_t)s.p[i])))
+            continue;
+        writer_add(w, s.p + start, i - start);
+        write_escape(w, (uint8_t)s.p[i]);
+        start = i + 1;
     }
+    writer_add(w, s.p + start, n - start);
 }
 
 static void write_member(struct writer *w, struct str key, struct str value)
@@ -271,6 +294,15 @@ static void write_member(struct writer *w, struct str key, struct str value)
     fields_write_str(w, key);
     writer_u8(w, '"');
     write_escaped(w, value);
+    writer_u8(w, '"');
+}
+
+/* A word of our own, in which there is nothing to escape. */
+static void write_word(struct writer *w, struct str key, struct str word)
+{
+    fields_write_str(w, key);
+    writer_u8(w, '"');
+    fields_write_str(w, word);
     writer_u8(w, '"');
 }
 
@@ -329,16 +361,16 @@ static void write_request_part(struct request *r, struct writer *w)
 {
     char text[ADDR_TEXT];
 
-    write_member(w, STR(",\"client\":"), str_of(ip_format(&r->client.ip, text)));
+    write_word(w, STR(",\"client\":"), str_of(ip_format(&r->client.ip, text)));
     write_member(w, STR(",\"method\":"), r->head.method_text);
     write_member(w, STR(",\"host\":"), r->head.authority);
     fields_write_str(w, STR(",\"path\":\""));
     write_escaped(w, r->head.path);
     write_escaped(w, r->head.query);
     writer_u8(w, '"');
-    write_member(w, STR(",\"protocol\":"), str_of(r->client.protocol));
+    write_word(w, STR(",\"protocol\":"), str_of(r->client.protocol));
     if (r->client.tls_version != NULL)
-        write_member(w, STR(",\"tls\":"), str_of(r->client.tls_version));
+        write_word(w, STR(",\"tls\":"), str_of(r->client.tls_version));
     write_optional(w, STR(",\"user_agent\":"), fields_value(&r->head.fields, FIELD_USER_AGENT));
     write_optional(w, STR(",\"referer\":"), fields_value(&r->head.fields, FIELD_REFERER));
 }
@@ -347,7 +379,7 @@ static void write_response_part(struct request *r, struct writer *w, bool is_who
                                 uint64_t bytes_sent)
 {
     int64_t took_us = clock_mono_us() - r->start_us;
-    char id[REQUEST_ID_BYTES + 1];
+    char id[REQUEST_ID_BYTES];
 
     fields_write_str(w, STR(",\"status\":"));
     fields_write_u64(w, r->state == REQUEST_WAITING ? 499 : r->response.status);
@@ -357,13 +389,13 @@ static void write_response_part(struct request *r, struct writer *w, bool is_who
     fields_write_u64(w, (uint64_t)took_us / 1000);
     writer_u8(w, '.');
     write_digits(w, (unsigned)(took_us % 1000), 3);
-    write_member(w, STR(",\"cache\":"), cache_word(r));
+    write_word(w, STR(",\"cache\":"), cache_word(r));
     if (r->origin_name != NULL)
         write_member(w, STR(",\"upstream\":"), str_of(r->origin_name));
     if (r->failure != UPSTREAM_FINE)
-        write_member(w, STR(",\"upstream_error\":"), str_of(upstream_failure_label(r->failure)));
-    request_format_id(r, id);
-    write_member(w, STR(",\"request_id\":"), (struct str){id, REQUEST_ID_BYTES});
+        write_word(w, STR(",\"upstream_error\":"), str_of(upstream_failure_label(r->failure)));
+    request_write_id(r, id);
+    write_word(w, STR(",\"request_id\":"), (struct str){id, REQUEST_ID_BYTES});
     if (!is_whole)
         fields_write_str(w, STR(",\"aborted\":true"));
 }

@@ -113,13 +113,13 @@ static void write_path(struct request *r, struct writer *w)
 
 static void write_request_id(struct request *r, struct writer *w)
 {
-    char id[REQUEST_ID_BYTES + 1];
+    char id[REQUEST_ID_BYTES];
 
     if (fields_has(&r->head.fields, FIELD_X_REQUEST_ID) && is_peer_trusted(r)) {
         http_write_known(w, FIELD_X_REQUEST_ID, fields_value(&r->head.fields, FIELD_X_REQUEST_ID));
         return;
     }
-    request_format_id(r, id);
+    request_write_id(r, id);
     http_write_known(w, FIELD_X_REQUEST_ID, (struct str){id, REQUEST_ID_BYTES});
 }
 

@@ -153,11 +153,8 @@ void fetch_retry(struct request *r);
 void forward_write_head(void *arg, struct writer *w);
 
 /* access_log.c */
-static inline void request_format_id(const struct request *r, char out[REQUEST_ID_BYTES + 1])
-{
-    snprintf(out, REQUEST_ID_BYTES + 1, "%016llx%08llx", (unsigned long long)r->rw->id_prefix,
-             (unsigned long long)(r->id & 0xffffffff));
-}
+/* A worker's random prefix and a running number, in hexadecimal. */
+void request_write_id(const struct request *r, char out[REQUEST_ID_BYTES]);
 void access_log_add(struct request *r, bool is_whole, uint64_t bytes_sent);
 /* Hands over what has gathered. */
 void access_log_flush(struct request_worker *rw);
