@@ -99,7 +99,7 @@ class EdgeProxy:
     @staticmethod
     def configure(site, folder, ports):
         (folder / "edge-proxy.yaml").write_text(json.dumps({
-            "name": "bench", "workers": 1,
+            "name": "bench", "workers": 1, "access-log": "off",
             "listen": [{"address": f"127.0.0.1:{ports['plain']}"},
                        {"address": f"127.0.0.1:{ports['tls']}", "tls": True}],
             "tls": {"certificates": [{"certificate": str(site.certificate), "key": str(site.key)}]},
