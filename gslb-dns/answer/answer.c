@@ -394,19 +394,6 @@ static enum step add_cname(struct answer_context *c, struct slot *s, struct mess
     return STEP_FOLLOW;
 }
 
-/* name with its suffix, the DNAME's owner, replaced (RFC 6672 section 2.2); false: too long. */
-static bool substitute(const struct wire_name *name, uint8_t owner_bytes,
-                       const struct wire_name *target, struct wire_name *out)
-{
-    size_t kept = (size_t)(name->length - owner_bytes);
-    uint8_t wire[2 * WIRE_NAME_MAX];
-
-    memcpy(wire, name->bytes, kept);
-    memcpy(wire + kept, target->bytes, target->length);
-    return kept + target->length <= WIRE_NAME_MAX &&
-           wire_name_read(wire, kept + target->length, out);
-}
-
 /* The DNAME itself and a CNAME made from it, with the same TTL (RFC 6672 section 3.1). */
 static enum step add_dname(struct answer_context *c, struct slot *s, struct message *m)
 {
@@ -418,7 +405,7 @@ static enum step add_dname(struct answer_context *c, struct slot *s, struct mess
     if (!message_add_rrset(m, SECTION_ANSWER, dname, message_suffix_at(m, owner_bytes)))
         return STEP_FULL;
     zone_target_name(s->lookup.zone, dname, &target);
-    if (!substitute(m->name, owner_bytes, &target, next)) {
+    if (!answer_substitute(m->name, owner_bytes, &target, next)) {
         m->rcode = WIRE_YXDOMAIN;
         return STEP_DONE;
     }

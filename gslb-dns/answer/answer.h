@@ -143,6 +143,7 @@ struct answer_explanation {
     struct answer_steering steering;
 };
 
+/* Follows the chain of CNAMEs and DNAMEs as far as an answer would hold it. */
 void answer_explain(const struct world *w, const struct wire_name *name, uint16_t qtype,
                     const struct ip *client, struct answer_explanation *out);
 

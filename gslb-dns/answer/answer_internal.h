@@ -45,6 +45,10 @@ struct message {
     uint16_t name_at, apex_at, apex_bytes;
 };
 
+/* name with its suffix, the owner of a DNAME, replaced (RFC 6672 section 2.2); false: too long. */
+MUST_USE bool answer_substitute(const struct wire_name *name, uint8_t owner_bytes,
+                                const struct wire_name *target, struct wire_name *out);
+
 /* Question and limits. */
 void message_begin(struct message *m, const struct answer_query *io, const struct wire_query *q,
                    const struct world *w);

@@ -2,6 +2,8 @@
 /* Which site a client is sent to, for queries and for explain. */
 #include "gslb-dns/answer/answer_internal.h"
 
+#include <string.h>
+
 /* The site is chosen before anybody asks which family is wanted: a region that lacks the family
  * asked for gives NODATA rather than another region, so that A and AAAA agree. */
 struct answer_steering answer_steer(const struct world *w, uint16_t service,
@@ -32,6 +34,33 @@ struct answer_steering answer_steer(const struct world *w, uint16_t service,
     return r;
 }
 
+bool answer_substitute(const struct wire_name *name, uint8_t owner_bytes,
+                       const struct wire_name *target, struct wire_name *out)
+{
+    size_t kept = (size_t)(name->length - owner_bytes);
+    uint8_t wire[2 * WIRE_NAME_MAX];
+
+    memcpy(wire, name->bytes, kept);
+    memcpy(wire + kept, target->bytes, target->length);
+    return kept + target->length <= WIRE_NAME_MAX &&
+           wire_name_read(wire, kept + target->length, out);
+}
+
+/* The next name of a chain; false: this one is its end. */
+static bool follow(const struct zone_lookup *lookup, enum zone_verdict verdict,
+                   struct wire_name *name)
+{
+    struct wire_name target, from = *name;
+
+    if (verdict != ZONE_CNAME && verdict != ZONE_DNAME)
+        return false;
+    zone_target_name(lookup->zone, lookup->rrset, &target);
+    if (verdict == ZONE_DNAME)
+        return answer_substitute(&from, lookup->node->name_bytes, &target, name);
+    *name = target;
+    return true;
+}
+
 void answer_explain(const struct world *w, const struct wire_name *name, uint16_t qtype,
                     const struct ip *client, struct answer_explanation *out)
 {
@@ -41,10 +70,8 @@ void answer_explain(const struct world *w, const struct wire_name *name, uint16_
     *out = (struct answer_explanation){.name = *name, .service = ZONE_NO_SERVICE};
     zone_prepare(w->zones, name, qtype, &lookup);
     out->verdict = lookup.zone == NULL ? ZONE_NOT_OURS : zone_find(&lookup, &out->name, qtype);
-    for (int links = 0; out->verdict == ZONE_CNAME && links < CHAIN_MAX; links++) {
-        zone_target_name(lookup.zone, lookup.rrset, &out->name);
+    for (int links = 1; links < CHAIN_MAX && follow(&lookup, out->verdict, &out->name); links++)
         out->verdict = zone_find_next(&lookup, &out->name, qtype);
-    }
     out->zone = lookup.zone;
     out->rrset = lookup.rrset;
     if (out->verdict != ZONE_STEERED)

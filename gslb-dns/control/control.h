@@ -39,6 +39,7 @@ struct control_explain_region {
 
 struct control_explain {
     const char *name, *policy, *client;
+    const char *asked; /* the name asked about, where CNAME or DNAME led from it to name */
     bool has_location;
     double latitude, longitude;
     const char *country, *location_source;

@@ -196,6 +196,7 @@ static void send_explain(struct control_peer *peer, struct arena *a,
     Gslb__Reply reply = GSLB__REPLY__INIT;
 
     e.name = frame_borrow(x->name);
+    e.asked = frame_borrow(x->asked);
     e.policy = frame_borrow(x->policy);
     e.client = frame_borrow(x->client);
     e.has_location = x->has_location;

@@ -20,13 +20,44 @@ static struct outcome read_client(const char *text, struct ip *out, struct text 
     return OUTCOME_FAILED;
 }
 
-/* The service behind a name; what the name is instead, if it is none. */
+/* What a name is that leads to no service. */
+static void say_unsteered(const struct answer_explanation *x, const char *name, struct text *error)
+{
+    char zone[WIRE_NAME_TEXT], last[WIRE_NAME_TEXT];
+
+    if (x->zone == NULL) {
+        text_addf(error, "no zone served here contains %s", name);
+        return;
+    }
+    wire_name_format(x->zone->apex.bytes, zone);
+    wire_name_format(x->name.bytes, last);
+    switch (x->verdict) {
+    case ZONE_NXDOMAIN:
+        text_addf(error, "%s is no steered name: it does not exist in the zone %s", last, zone);
+        break;
+    case ZONE_REFERRAL:
+        text_addf(error, "%s is no steered name: the zone %s delegates it away", last, zone);
+        break;
+    case ZONE_NOT_OURS:
+        text_addf(error, "%s leads to %s, which the zone %s does not contain: resolvers ask on",
+                  name, last, zone);
+        break;
+    case ZONE_CNAME:
+    case ZONE_DNAME:
+        text_addf(error, "%s leads to more names than one answer holds, or to one that is too long",
+                  name);
+        break;
+    default:
+        text_addf(error, "%s is no steered name: it answers from the zone file of %s", last, zone);
+    }
+}
+
+/* The service behind a name, directly or by way of other names. */
 static struct outcome find_service(const struct explain_world *w, const char *name,
                                    const struct ip *client, struct answer_explanation *out,
                                    struct text *error)
 {
     struct wire_name wire;
-    char zone[WIRE_NAME_TEXT];
 
     if (!wire_name_parse(str_of(name), &wire)) {
         text_addf(error, "'%s' is not a domain name", name);
@@ -35,13 +66,20 @@ static struct outcome find_service(const struct explain_world *w, const char *na
     answer_explain(w->world, &wire, WIRE_A, client, out);
     if (out->verdict == ZONE_STEERED)
         return OUTCOME_OK;
-    if (out->zone == NULL)
-        text_addf(error, "no zone served here contains %s", name);
-    else
-        text_addf(error, "%s is no steered name: %s answers from the zone file of %s", name,
-                  out->verdict == ZONE_NXDOMAIN ? "it does not exist;" : "it",
-                  wire_name_format(out->zone->apex.bytes, zone));
+    say_unsteered(out, name, error);
     return OUTCOME_FAILED;
+}
+
+/* The name asked about, when other names led from it to the service. */
+static const char *tell_asked(const char *name, const struct answer_explanation *x,
+                              struct arena *arena)
+{
+    struct wire_name wire;
+
+    if (!wire_name_parse(str_of(name), &wire) ||
+        (wire.length == x->name.length && memcmp(wire.bytes, x->name.bytes, wire.length) == 0))
+        return NULL;
+    return arena_strndup(arena, name, strlen(name));
 }
 
 static void tell_location(const struct explain_world *w, const struct ip *client,
@@ -152,7 +190,10 @@ static void tell_addresses(const struct answer_steering *s, struct arena *arena,
     out->n_addresses = n;
 }
 
-static const char *tell_verdict(const struct answer_steering *s, const char *policy)
+/* Clients whose own order is the default one share its class, so that the reason alone does not
+ * tell whether their location is known. */
+static const char *tell_verdict(const struct answer_steering *s, const char *policy,
+                                bool has_location)
 {
     switch (s->mode) {
     case WORLD_SERVE_ALL:
@@ -166,11 +207,10 @@ static const char *tell_verdict(const struct answer_steering *s, const char *pol
     case WORLD_STEER:
         break;
     }
-    if (s->reason == ANSWER_BY_LOCATION)
-        return "the nearest usable region";
-    return strcmp(policy, "nearest") == 0
-               ? "no location: the first usable region of the region order"
-               : "the first usable region of the service's list";
+    if (strcmp(policy, "nearest") != 0)
+        return "the first usable region of the service's list";
+    return has_location ? "the nearest usable region"
+                        : "no location: the first usable region of the region order";
 }
 
 static const char *tell_scope(const struct ip *client, uint8_t scope, struct arena *arena)
@@ -200,13 +240,14 @@ struct outcome explain_answer(const struct explain_world *w, const char *name, c
         return OUTCOME_FAILED;
     service = &generation_config(w->generation)->services[x.service];
     out->name = service->name;
+    out->asked = tell_asked(name, &x, arena);
     out->policy = service->policy;
     out->client = arena_strndup(arena, client, strlen(client));
     out->ttl_s = service->ttl_s;
     out->scope_bits = x.steering.scope;
     out->scope_prefix = tell_scope(&ip, x.steering.scope, arena);
-    out->verdict = tell_verdict(&x.steering, service->policy);
     tell_location(w, &ip, &where, arena, out);
+    out->verdict = tell_verdict(&x.steering, service->policy, out->has_location);
     tell_regions(w, &x, &where, arena, out);
     tell_addresses(&x.steering, arena, out);
     return OUTCOME_OK;

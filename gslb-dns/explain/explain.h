@@ -17,8 +17,9 @@ struct explain_world {
     int64_t now_ms; /* monotonic */
 };
 
-/* name: a steered name; client: an address or a prefix, as ECS would carry it. Strings in out live
- * in arena or in the generation. Failure: error says why, for people. */
+/* name: a steered name, or one that CNAME or DNAME lead from to such a name; client: an address or
+ * a prefix, as ECS would carry it. Strings in out live in arena or in the generation. Failure:
+ * error says why, for people. */
 MUST_USE struct outcome explain_answer(const struct explain_world *w, const char *name,
                                        const char *client, struct arena *arena,
                                        struct control_explain *out, struct text *error);

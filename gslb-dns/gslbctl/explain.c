@@ -66,6 +66,11 @@ enum gslbctl_exit explain_show(const Gslb__ExplainReply *e, const struct view *v
                                struct text *out)
 {
     table_paint(view, TABLE_BOLD, e->name, out);
+    if (e->asked[0] != '\0') {
+        text_adds(out, ", which ");
+        table_paint(view, TABLE_PLAIN, e->asked, out);
+        text_adds(out, " leads to");
+    }
     text_adds(out, " (policy ");
     table_paint(view, TABLE_PLAIN, e->policy, out);
     text_adds(out, ")\n");

@@ -198,8 +198,9 @@ static const struct command commands[] = {
      "Exit code 1: a region has no usable edge (an edge: cannot serve).\n"},
     {"explain", "NAME CLIENT-IP [--json]", 2, OPTION_JSON, run_explain,
      "which answer a client gets for a service, and why",
-     "  --json    one JSON object: name, policy, client, location, addresses, ttl_s, scope_bits,\n"
-     "            scope_prefix, chosen, verdict, regions[name, distance_km, is_usable, verdict]\n\n"
+     "  --json    one JSON object: name, asked, policy, client, location, addresses, ttl_s,\n"
+     "            scope_bits, scope_prefix, chosen, verdict, regions[name, distance_km, is_usable, "
+     "verdict]\n\n"
      "Exit code 1: the client gets no address, or there is no such service.\n"},
     {"drain", "EDGE [--reason TEXT]", 1, OPTION_REASON, run_drain,
      "take an edge out of the answers; it finishes what it has",

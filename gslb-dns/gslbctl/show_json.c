@@ -241,6 +241,7 @@ void json_of_explain(const Gslb__ExplainReply *e, struct text *out)
 
     json_open_object(&j, NULL);
     json_string(&j, "name", e->name);
+    json_string(&j, "asked", e->asked[0] ? e->asked : e->name);
     json_string(&j, "policy", e->policy);
     json_string(&j, "client", e->client);
     location(&j, e);
