@@ -137,9 +137,7 @@ struct answer_explanation {
     enum zone_verdict verdict; /* of the last name of the chain */
     struct wire_name name;     /* that name */
     const struct zone *zone;   /* NULL: not ours */
-    const struct zone_rrset *rrset;
-    uint16_t service; /* with ZONE_STEERED */
-    bool has_family;  /* … whether any edge of it has addresses of the type asked for */
+    uint16_t service;          /* with ZONE_STEERED */
     struct answer_steering steering;
 };
 

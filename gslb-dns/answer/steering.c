@@ -65,7 +65,6 @@ void answer_explain(const struct world *w, const struct wire_name *name, uint16_
                     const struct ip *client, struct answer_explanation *out)
 {
     struct zone_lookup lookup;
-    const struct world_service *s;
 
     *out = (struct answer_explanation){.name = *name, .service = ZONE_NO_SERVICE};
     zone_prepare(w->zones, name, qtype, &lookup);
@@ -73,11 +72,8 @@ void answer_explain(const struct world *w, const struct wire_name *name, uint16_
     for (int links = 1; links < CHAIN_MAX && follow(&lookup, out->verdict, &out->name); links++)
         out->verdict = zone_find_next(&lookup, &out->name, qtype);
     out->zone = lookup.zone;
-    out->rrset = lookup.rrset;
     if (out->verdict != ZONE_STEERED)
         return;
     out->service = lookup.node->service;
-    s = &w->services[out->service];
-    out->has_family = qtype == WIRE_AAAA ? s->has_aaaa : s->has_a;
     out->steering = answer_steer(w, out->service, client);
 }

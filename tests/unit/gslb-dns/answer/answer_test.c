@@ -637,7 +637,6 @@ static void test_explain(void **state)
     answer_explain(&world.world, &name, WIRE_AAAA, &client, &e);
     assert_int_equal(e.verdict, ZONE_STEERED);
     assert_int_equal(e.service, WWW);
-    assert_true(e.has_family);
     assert_int_equal(e.steering.region, EU);
     assert_int_equal(e.steering.scope, 24);
     assert_int_equal(e.steering.reason, ANSWER_BY_LOCATION);
