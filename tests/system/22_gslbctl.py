@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 from fake_site import build_site, fake_of  # noqa: E402
 from gslbtest import (PATIENCE, case, case_table, check, check_equal, check_in, main,  # noqa: E402
                       parse_metrics, program_path, run_program, wait_until)
-from site_under_test import edge_status  # noqa: E402
+from site_under_test import Certs, edge_status  # noqa: E402
 
 NOBODY_ANSWERS, WRONG_USAGE = 3, 2
 
@@ -302,7 +302,6 @@ def environment_names_the_node(site):
 
 @case
 def operator_of_another_ca_is_told_so(site):
-    from site_under_test import Certs
     others = Certs(site.path("other"))
     stranger = {**others.node("operator", "mallory"), "ca": str(site.certs.ca)}
     result = remote(site, "status", files=stranger)
