@@ -15,6 +15,7 @@
 #include "gslb-dns/net/net.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +111,7 @@ static struct outcome take_generation(struct node *n, struct generation *fresh,
     control_commit(n->control, change);
     publish(n);
     generation_free(old);
+    malloc_trim(0); /* a load needs for a moment more than what comes of it */
     return OUTCOME_OK;
 }
 
