@@ -82,16 +82,30 @@ static const char *tell_asked(const char *name, const struct answer_explanation 
     return arena_strndup(arena, name, strlen(name));
 }
 
+/* Where the database has this client; why it is nowhere, or NULL. */
+static const char *locate(struct geo_db *db, const struct ip *client, struct geo_location *where)
+{
+    unsigned prefix_bits;
+    bool is_found;
+
+    if (db == NULL)
+        return "no database is configured";
+    if (has_failed(geo_wake(db))) {
+        geo_rest(db);
+        return "the database was written to since it was loaded; reload, then ask again";
+    }
+    is_found = geo_locate(db, client, where, &prefix_bits);
+    geo_rest(db);
+    return is_found ? NULL : "not in the database";
+}
+
 static void tell_location(const struct explain_world *w, const struct ip *client,
                           struct geo_location *where, struct arena *arena,
                           struct control_explain *out)
 {
-    const struct geo_db *db = generation_geo(w->generation);
-    unsigned prefix_bits;
-
     *where = (struct geo_location){0};
-    out->location_source = db == NULL ? "no database is configured" : "not in the database";
-    if (db == NULL || !geo_locate(db, client, where, &prefix_bits))
+    out->location_source = locate(generation_geo(w->generation), client, where);
+    if (out->location_source != NULL)
         return;
     out->country = arena_strndup(arena, where->country, strlen(where->country));
     out->location_source = "country known, its place is not";
@@ -209,8 +223,9 @@ static const char *tell_verdict(const struct answer_steering *s, const char *pol
     }
     if (strcmp(policy, "nearest") != 0)
         return "the first usable region of the service's list";
-    return has_location ? "the nearest usable region"
-                        : "no location: the first usable region of the region order";
+    return has_location || s->reason == ANSWER_BY_LOCATION
+               ? "the nearest usable region"
+               : "no location: the first usable region of the region order";
 }
 
 static const char *tell_scope(const struct ip *client, uint8_t scope, struct arena *arena)

@@ -48,7 +48,7 @@ size_t generation_fresh_zones(const struct generation *g)
     return g->n_fresh_zones;
 }
 
-const struct geo_db *generation_geo(const struct generation *g)
+struct geo_db *generation_geo(const struct generation *g)
 {
     return g->geo;
 }

@@ -33,8 +33,8 @@ const struct config *generation_config(const struct generation *g);
 const struct zone *generation_zone(const struct generation *g, size_t zone);
 /* How many of its zones were read, the others being those of the generation before. */
 size_t generation_fresh_zones(const struct generation *g);
-/* For explain; NULL: no database is configured. */
-const struct geo_db *generation_geo(const struct generation *g);
+/* For explain, which wakes it and lets it rest again; NULL: no database is configured. */
+struct geo_db *generation_geo(const struct generation *g);
 /* The databases and how they were compiled, for people. */
 const char *generation_geo_text(const struct generation *g);
 

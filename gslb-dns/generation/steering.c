@@ -135,6 +135,8 @@ struct outcome generation_load_steering(struct generation *g, struct errors *err
         if (has_failed(make_service(g, i, errors)))
             outcome = OUTCOME_FAILED;
     g->geo_text = g->geo != NULL ? describe(g) : base_strdup("none: no location is known");
+    if (g->geo != NULL)
+        geo_rest(g->geo);
     return outcome;
 }
 

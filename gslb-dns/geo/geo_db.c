@@ -19,38 +19,44 @@
 #define DETECT_RECORDS 10000
 #define DATA_SECTION_GAP 16
 
-/* Copies the file into anonymous memory; -1 with the reason in errors. libmaxminddb only opens by
- * name and maps what it opens: were that the operator's file, a `cp` over it would cut it short
- * under the mapping and the next read would kill the server (SIGBUS). The copy costs its size in
- * memory, and only explain reads it after the compilation. */
-static int copy_into_memory(const char *path, size_t *bytes, struct errors *errors,
-                            struct place place)
+/* The operator's file, which stays open: what is mapped is a copy of it. -1 with the reason in
+ * errors. */
+static int open_original(const char *path, struct stat *st, struct errors *errors,
+                         struct place place)
 {
-    struct stat st;
-    int from = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), to = -1;
-    ssize_t n = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
-    if (from < 0 || fstat(from, &st) < 0) {
+    if (fd < 0 || fstat(fd, st) < 0) {
         errors_add(errors, place, "cannot read the GeoIP database \"%s\": %s", path,
                    strerror(errno));
-    } else if (!S_ISREG(st.st_mode) || st.st_size > UINT32_MAX) {
+    } else if (!S_ISREG(st->st_mode) || st->st_size > UINT32_MAX) {
         errors_add(errors, place, "the GeoIP database \"%s\" is %s", path,
-                   S_ISREG(st.st_mode) ? "larger than the format allows" : "not a regular file");
-    } else if ((to = memfd_create("geoip", MFD_CLOEXEC)) >= 0) {
-        for (*bytes = 0; *bytes < (size_t)st.st_size; *bytes += (size_t)n)
-            if ((n = sendfile(to, from, NULL, (size_t)st.st_size - *bytes)) <= 0)
-                break; /* 0: somebody has just cut it short; the checks below will tell */
+                   S_ISREG(st->st_mode) ? "larger than the format allows" : "not a regular file");
+    } else {
+        return fd;
     }
-    if (from >= 0 && (to < 0 || n < 0) && errors->n_errors == 0)
-        errors_add(errors, place, "cannot copy the GeoIP database \"%s\" into memory: %s", path,
-                   strerror(errno));
-    if (to >= 0 && n < 0) {
-        close(to);
-        to = -1;
-    }
-    if (from >= 0)
-        close(from);
-    return to;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* Copies a file into anonymous memory; -1 with errno. libmaxminddb only opens by name and maps what
+ * it opens: were that the operator's file, a `cp` over it would cut it short under the mapping and
+ * the next read would kill the server (SIGBUS). */
+static int copy_into_memory(int from, size_t size, size_t *bytes)
+{
+    int to = memfd_create("geoip", MFD_CLOEXEC);
+    off_t at = 0;
+    ssize_t n = 0;
+
+    while (to >= 0 && (size_t)at < size)
+        if ((n = sendfile(to, from, &at, size - (size_t)at)) <= 0)
+            break; /* 0: somebody has just cut it short; the checks of the copy will tell */
+    *bytes = (size_t)at;
+    if (to < 0 || n >= 0)
+        return to;
+    close(to);
+    return -1;
 }
 
 /* The unsigned integer after a key of the metadata map. */
@@ -102,32 +108,34 @@ static bool is_gzip(int fd)
     return pread(fd, magic, 2, 0) == 2 && magic[0] == 0x1f && magic[1] == 0x8b;
 }
 
-static struct outcome map_copy(struct geo_file *file, int fd, size_t bytes, struct errors *errors,
-                               struct place place)
+/* Maps a copy; why not, or NULL. */
+static const char *map_copy(MMDB_s *mmdb, int fd, size_t bytes)
 {
     char name[64];
     int status;
 
-    if (is_gzip(fd)) {
-        errors_add(errors, place, "the GeoIP database \"%s\" is compressed: gunzip it first",
-                   file->path);
-        return OUTCOME_FAILED;
-    }
-    if (!is_plausible(fd, bytes)) {
-        errors_add(errors, place,
-                   "\"%s\" is not a MaxMind DB file (.mmdb), or is cut short or damaged: "
-                   "fetch it again",
-                   file->path);
-        return OUTCOME_FAILED;
-    }
+    if (is_gzip(fd))
+        return "it is compressed: gunzip it first";
+    if (!is_plausible(fd, bytes))
+        return "it is not a MaxMind DB file (.mmdb), or is cut short or damaged: fetch it again";
     snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-    status = MMDB_open(name, MMDB_MODE_MMAP, &file->mmdb);
-    if (status != MMDB_SUCCESS) {
-        errors_add(errors, place, "cannot use the GeoIP database \"%s\": %s", file->path,
-                   status == MMDB_FILE_OPEN_ERROR ? "/proc is not mounted" : MMDB_strerror(status));
-        return OUTCOME_FAILED;
-    }
-    return OUTCOME_OK;
+    status = MMDB_open(name, MMDB_MODE_MMAP, mmdb);
+    if (status == MMDB_SUCCESS)
+        return NULL;
+    return status == MMDB_FILE_OPEN_ERROR ? "/proc is not mounted" : MMDB_strerror(status);
+}
+
+/* The copy lives as long as its mapping. Why not, or NULL. */
+static const char *map_original(struct geo_file *file)
+{
+    size_t bytes = 0;
+    int copy = copy_into_memory(file->original, (size_t)file->as_read.st_size, &bytes);
+    const char *why = copy < 0 ? strerror(errno) : map_copy(&file->mmdb, copy, bytes);
+
+    if (copy >= 0)
+        close(copy);
+    file->is_mapped = why == NULL;
+    return why;
 }
 
 static const struct geo_layout *detect_in_record(const MMDB_s *mmdb, uint8_t type,
@@ -158,34 +166,67 @@ static const struct geo_layout *detect_layout(const MMDB_s *mmdb)
     return NULL;
 }
 
+static void close_file(struct geo_file *file)
+{
+    if (file->is_mapped)
+        MMDB_close(&file->mmdb);
+    if (file->original >= 0)
+        close(file->original);
+    free(file->path);
+}
+
+/* What was opened is close_file's, on failure too. */
 static struct outcome open_file(struct geo_file *file, const char *path, struct errors *errors,
                                 struct place place)
 {
-    struct errors own = {0};
-    size_t bytes = 0;
-    int fd = copy_into_memory(path, &bytes, &own, place);
-    struct outcome result = OUTCOME_FAILED;
+    const char *why;
 
-    file->path = base_strdup(path);
-    if (fd >= 0) {
-        result = map_copy(file, fd, bytes, &own, place);
-        close(fd);
-    }
-    errors_merge(errors, &own);
-    errors_free(&own);
-    if (has_failed(result)) {
-        free(file->path);
+    *file = (struct geo_file){.path = base_strdup(path)};
+    file->original = open_original(path, &file->as_read, errors, place);
+    if (file->original < 0)
+        return OUTCOME_FAILED;
+    why = map_original(file);
+    if (why != NULL) {
+        errors_add(errors, place, "cannot use the GeoIP database \"%s\": %s", path, why);
         return OUTCOME_FAILED;
     }
+    file->is_v4 = file->mmdb.metadata.ip_version == 4;
     file->layout = detect_layout(&file->mmdb);
-    if (file->layout == NULL) {
-        errors_add(errors, place,
-                   "the GeoIP database \"%s\" (%s) has neither countries nor coordinates: give a "
-                   "country or city database",
-                   path, file->mmdb.metadata.database_type);
-        MMDB_close(&file->mmdb);
-        free(file->path);
-        return OUTCOME_FAILED;
+    if (file->layout != NULL)
+        return OUTCOME_OK;
+    errors_add(errors, place,
+               "the GeoIP database \"%s\" (%s) has neither countries nor coordinates: give a "
+               "country or city database",
+               path, file->mmdb.metadata.database_type);
+    return OUTCOME_FAILED;
+}
+
+void geo_rest(struct geo_db *db)
+{
+    for (size_t i = 0; i < db->n_files; i++) {
+        if (db->files[i].is_mapped)
+            MMDB_close(&db->files[i].mmdb);
+        db->files[i].is_mapped = false;
+    }
+}
+
+/* The times of its name do not matter: a file that was replaced or removed is still this one. */
+static bool is_as_read(const struct geo_file *file)
+{
+    struct stat now;
+
+    return fstat(file->original, &now) == 0 && now.st_size == file->as_read.st_size &&
+           now.st_mtim.tv_sec == file->as_read.st_mtim.tv_sec &&
+           now.st_mtim.tv_nsec == file->as_read.st_mtim.tv_nsec;
+}
+
+struct outcome geo_wake(struct geo_db *db)
+{
+    for (size_t i = 0; i < db->n_files; i++) {
+        struct geo_file *file = &db->files[i];
+
+        if (!file->is_mapped && (!is_as_read(file) || map_original(file) != NULL))
+            return OUTCOME_FAILED;
     }
     return OUTCOME_OK;
 }
@@ -195,14 +236,13 @@ static struct outcome assign_families(struct geo_db *db, struct errors *errors, 
 {
     for (size_t i = 0; i < db->n_files; i++) {
         const struct geo_file *file = &db->files[i];
-        bool is_v4 = file->mmdb.metadata.ip_version == 4;
-        const struct geo_file **family = is_v4 ? &db->v4 : &db->v6;
+        const struct geo_file **family = file->is_v4 ? &db->v4 : &db->v6;
 
         if (*family != NULL) {
             errors_add(errors, place,
                        "\"%s\" and \"%s\" are both IPv%d databases: give one file for both "
                        "families or one for each",
-                       (*family)->path, file->path, is_v4 ? 4 : 6);
+                       (*family)->path, file->path, file->is_v4 ? 4 : 6);
             return OUTCOME_FAILED;
         }
         *family = file;
@@ -222,10 +262,7 @@ struct geo_db *geo_open(const char *const *paths, size_t n, struct errors *error
         errors_add(errors, place,
                    "%zu GeoIP databases: give one file for both families or one for each", n);
     for (size_t i = 0; is_good && i < n; i++) {
-        if (has_failed(open_file(&db->files[db->n_files], paths[i], errors, place)))
-            is_good = false;
-        else
-            db->n_files++;
+        is_good = !has_failed(open_file(&db->files[db->n_files++], paths[i], errors, place));
     }
     if (!is_good || has_failed(assign_families(db, errors, place))) {
         geo_close(db);
@@ -238,10 +275,8 @@ void geo_close(struct geo_db *db)
 {
     if (db == NULL)
         return;
-    for (size_t i = 0; i < db->n_files; i++) {
-        MMDB_close(&db->files[i].mmdb);
-        free(db->files[i].path);
-    }
+    for (size_t i = 0; i < db->n_files; i++)
+        close_file(&db->files[i]);
     free(db);
 }
 

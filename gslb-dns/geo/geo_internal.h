@@ -9,6 +9,7 @@
 #include "gslb-dns/geo/geo.h"
 
 #include <maxminddb.h>
+#include <sys/stat.h>
 
 /* ---- geo_record.c ---- */
 
@@ -30,7 +31,11 @@ void geo_place_at_center(struct geo_location *where);
 
 struct geo_file {
     char *path;
-    MMDB_s mmdb; /* mapped from a copy that nobody else can reach */
+    int original; /* the operator's file, which others may write to: never mapped */
+    struct stat as_read;
+    bool is_mapped;
+    MMDB_s mmdb; /* while is_mapped: of a copy that nobody else can reach */
+    bool is_v4;  /* has IPv4 networks alone */
     const struct geo_layout *layout;
 };
 

@@ -9,7 +9,7 @@ static void show_client(const Gslb__ExplainReply *e, const struct view *view, st
         text_addf(&line, "%.4f, %.4f%s%s (%s)", e->latitude, e->longitude,
                   e->country[0] ? " in " : "", e->country, e->location_source);
     else
-        text_addf(&line, "none: the configured region order decides");
+        text_addf(&line, "none (%s)", e->location_source);
     table_line(view, "client", TABLE_PLAIN, e->client, out);
     table_line(view, "location", e->has_location ? TABLE_PLAIN : TABLE_YELLOW, line.p, out);
     text_free(&line);

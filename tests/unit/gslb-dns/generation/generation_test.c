@@ -154,7 +154,7 @@ static void mistakes_are_told_together(void **state)
     text = errors_to_string(&errors);
     assert_non_null(strstr(text, "no zone here contains the service 'www.example.org'"));
     assert_non_null(strstr(text, "example.com.zone:4:5: error: unknown type CNAM"));
-    assert_non_null(strstr(text, "geo.mmdb\" is not a MaxMind DB file"));
+    assert_non_null(strstr(text, "geo.mmdb\": it is not a MaxMind DB file"));
     free(text);
     errors_free(&errors);
     site_remove(&s);

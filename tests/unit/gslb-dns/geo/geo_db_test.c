@@ -410,6 +410,45 @@ static void test_rewritten(void **state)
     text_free(&bytes);
 }
 
+/* A database that rests is read again, as long as its file is what it was. */
+static void test_rest(void **state)
+{
+    struct text bytes = family_file(4, "192.0.2.0/24", "DE");
+    char path_of[] = "/tmp/gslb-geo-XXXXXX";
+    const char *path = path_of;
+    int fd = mkstemp(path_of);
+    struct errors errors = {0};
+    struct ip ip = ip_of("192.0.2.1");
+    struct geo_location where;
+    struct geo_db *db;
+    unsigned bits;
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes.p, bytes.n), bytes.n);
+    db = geo_open(&path, 1, &errors, (struct place){0});
+    assert_non_null(db);
+    for (int i = 0; i < 3; i++) {
+        geo_rest(db);
+        geo_rest(db);
+        if (i == 1)
+            assert_int_equal(unlink(path), 0);
+        assert_false(has_failed(geo_wake(db)));
+        assert_false(has_failed(geo_wake(db)));
+        assert_true(geo_locate(db, &ip, &where, &bits));
+        assert_string_equal(where.country, "DE");
+    }
+    geo_rest(db);
+    assert_int_equal(pwrite(fd, "x", 1, 0), 1);
+    assert_true(has_failed(geo_wake(db)));
+    geo_rest(db);
+    assert_int_equal(ftruncate(fd, 0), 0);
+    assert_true(has_failed(geo_wake(db)));
+    geo_close(db);
+    close(fd);
+    text_free(&bytes);
+}
+
 static void test_shipped(void **state)
 {
     const char *path = SHIPPED;
@@ -442,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_embedded),       cmocka_unit_test(test_unusable),
         cmocka_unit_test(test_unusable_paths), cmocka_unit_test(test_damage),
         cmocka_unit_test(test_rewritten),      cmocka_unit_test(test_shipped),
+        cmocka_unit_test(test_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
