@@ -84,11 +84,9 @@ void cache_waiter_cancel(struct cache_waiter *w)
 
 static void add_segment(struct cache_body *b, size_t cap)
 {
-    struct cache_segment *s = base_alloc(sizeof(*s) + cap);
+    struct cache_segment *s = segment_new(b, cap);
 
-    s->next = NULL;
     s->start = atomic_load_explicit(&b->available, memory_order_relaxed);
-    s->cap = cap;
     if (b->last != NULL)
         __atomic_store_n(&b->last->next, s, __ATOMIC_RELEASE);
     else
@@ -120,7 +118,7 @@ void body_release(struct cache_body *b)
     ensure(b->fill == NULL);
     for (struct cache_segment *s = b->first, *next; s != NULL; s = next) {
         next = s->next;
-        free(s);
+        segment_free(b, s);
     }
     store_unreserve(b->cache, b->held_bytes);
     free(b);
@@ -160,7 +158,7 @@ static void trim_window(struct cache_body *b)
         struct cache_segment *s = b->first;
 
         b->first = s->next;
-        free(s);
+        segment_free(b, s);
     }
 }
 

@@ -23,7 +23,9 @@
  *
  * Bounds: memory_bytes over all objects, in use or not, and their bodies; one object at most
  * max_object_bytes; CACHE_VARIANTS_MAX variants of one key. What does not fit is passed through
- * and counted, never an error. Eviction is S3-FIFO: a hit sets a counter, no list moves.
+ * and counted, never an error. Bodies of 256 KiB and more whose length is known lie in a file in
+ * memory each, at most an eighth of the files that may be open; others on the heap. Eviction is
+ * S3-FIFO: a hit sets a counter, no list moves.
  */
 #ifndef EDGE_PROXY_CACHE_H
 #define EDGE_PROXY_CACHE_H
@@ -172,6 +174,10 @@ void cache_reader_open(struct cache_reader *r, struct cache_object *o, uint64_t 
                        uint64_t end);
 /* Slices of what can be read now, without copying; they stay valid until advanced past. */
 enum cache_read cache_reader_peek(struct cache_reader *r, struct iovec *iov, int *n_iov);
+/* After CACHE_READ_DATA: the same bytes as the first slice, from where sendfile can take them
+ * without copying; false: they are in no file. What is sent stays right when the object goes
+ * meanwhile. */
+bool cache_reader_file(const struct cache_reader *r, int *fd, uint64_t *offset);
 void cache_reader_advance(struct cache_reader *r, size_t n);
 /* After CACHE_READ_WAIT: waker is called once when there is more, an end or a break. false: there
  * already is, peek again. */

@@ -12,8 +12,10 @@ enum {
     CACHE_SHARDS = 16,
     CACHE_SEGMENT_MIN = 16 << 10, /* first segment of a body of unknown length */
     CACHE_SEGMENT_MAX = 1 << 20,
-    CACHE_WINDOW = 256 << 10, /* of a body that has outgrown the store */
-    CACHE_PASS_S = 120,       /* a key found uncacheable skips the queue for so long */
+    CACHE_FILE_MIN = 256 << 10, /* below it sendfile costs more than a copy */
+    CACHE_FILES_SHARE = 8,      /* of the files that may be open, one in so many */
+    CACHE_WINDOW = 256 << 10,   /* of a body that has outgrown the store */
+    CACHE_PASS_S = 120,         /* a key found uncacheable skips the queue for so long */
     CACHE_FREQUENCY_MAX = 3,
 };
 
@@ -66,7 +68,8 @@ struct cache_fill {
 
 struct cache_body {
     _Atomic uint32_t refs; /* objects that share it */
-    _Atomic uint32_t state;
+    _Atomic uint8_t state;
+    bool is_file;               /* its one segment is: see segment.c */
     _Atomic uint64_t available; /* bytes that may be read */
     uint64_t expected_bytes;    /* UINT64_MAX: not known */
     struct cache *cache;
@@ -77,6 +80,9 @@ struct cache_body {
     struct cache_fill *fill;            /* NULL once it has ended. The shard's lock. */
 };
 
+/* segment.c. For b, behind those it has. */
+struct cache_segment *segment_new(struct cache_body *b, size_t cap);
+void segment_free(struct cache_body *b, struct cache_segment *s);
 /* A body to be filled; bytes are already reserved for expected_bytes when that is known. */
 struct cache_body *body_new(struct cache *c, struct cache_shard *shard, uint64_t expected_bytes);
 void body_release(struct cache_body *b);
@@ -172,6 +178,8 @@ struct cache {
     _Atomic uint64_t memory_bytes, max_object_bytes;
     _Atomic uint64_t used_bytes;
     _Atomic uint64_t no_room;
+    _Atomic uint64_t n_files; /* bodies that have one */
+    uint64_t files_max;
     uint64_t seed;
     struct cache_shard shards[CACHE_SHARDS];
 };

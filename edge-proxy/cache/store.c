@@ -11,9 +11,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <xxhash.h>
 
 enum { FIRST_BUCKETS = 1024, GHOST_OBJECT_BYTES = 2048 };
+
+static uint64_t open_files_max(void)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 0;
+}
 
 struct cache *cache_new(uint64_t memory_bytes, uint64_t max_object_bytes)
 {
@@ -22,6 +30,7 @@ struct cache *cache_new(uint64_t memory_bytes, uint64_t max_object_bytes)
     ensure(c != NULL);
     memset(c, 0, sizeof(*c));
     cache_set_limits(c, memory_bytes, max_object_bytes);
+    c->files_max = open_files_max() / CACHE_FILES_SHARE;
     ensure(getrandom(&c->seed, sizeof(c->seed), 0) == sizeof(c->seed));
     for (size_t i = 0; i < CACHE_SHARDS; i++) {
         struct cache_shard *s = &c->shards[i];

@@ -87,6 +87,18 @@ enum wire_verdict wire_read(struct worker *worker, struct wire *w, void *to, siz
 /* As much as goes; *n, also with WIRE_AGAIN_WRITE, is what need not be offered again. */
 enum wire_verdict wire_write(struct worker *worker, struct wire *w, const struct iovec *iov,
                              int n_iov, size_t *n);
+/* The same for a plain wire, as front and then bytes of a file, which the kernel need not copy. */
+struct wire_file {
+    int fd;
+    uint64_t offset;
+    size_t n;
+};
+enum wire_verdict wire_send_file(struct wire *w, struct str front, const struct wire_file *file,
+                                 size_t *n);
+static inline bool wire_is_plain(const struct wire *w)
+{
+    return w->ssl == NULL;
+}
 /* One step of SSL_accept or SSL_connect. On WIRE_ERROR OpenSSL's queue holds why. */
 enum wire_verdict wire_handshake(struct worker *worker, struct wire *w);
 /* Bytes that OpenSSL holds and the kernel will not tell of. */

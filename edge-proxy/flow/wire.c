@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -226,6 +227,13 @@ static enum wire_verdict write_tls(struct worker *worker, struct wire *w, const 
     return send_batch(worker, w);
 }
 
+static enum wire_verdict judge_send(ssize_t sent)
+{
+    if (sent >= 0)
+        return WIRE_OK;
+    return errno == EAGAIN || errno == EINTR ? WIRE_AGAIN_WRITE : WIRE_ERROR;
+}
+
 enum wire_verdict wire_write(struct worker *worker, struct wire *w, const struct iovec *iov,
                              int n_iov, size_t *n)
 {
@@ -241,10 +249,27 @@ enum wire_verdict wire_write(struct worker *worker, struct wire *w, const struct
 
         sent = sendmsg(w->fd, &message, MSG_NOSIGNAL);
     }
-    if (sent < 0)
-        return errno == EAGAIN || errno == EINTR ? WIRE_AGAIN_WRITE : WIRE_ERROR;
-    *n = (size_t)sent;
-    return WIRE_OK;
+    *n = sent > 0 ? (size_t)sent : 0;
+    return judge_send(sent);
+}
+
+enum wire_verdict wire_send_file(struct wire *w, struct str front, const struct wire_file *file,
+                                 size_t *n)
+{
+    off_t offset = (off_t)file->offset;
+    ssize_t sent = 0;
+
+    *n = 0;
+    if (front.n > 0) {
+        sent = send(w->fd, front.p, front.n, MSG_NOSIGNAL | MSG_MORE);
+        if (sent < 0 || (size_t)sent < front.n) {
+            *n = sent > 0 ? (size_t)sent : 0;
+            return judge_send(sent);
+        }
+    }
+    sent = sendfile(w->fd, file->fd, &offset, file->n);
+    *n = front.n + (sent > 0 ? (size_t)sent : 0);
+    return sent < 0 ? judge_send(sent) : WIRE_OK;
 }
 
 enum wire_verdict wire_handshake(struct worker *worker, struct wire *w)

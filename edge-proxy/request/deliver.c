@@ -277,6 +277,11 @@ enum body_verdict request_body_peek(struct request *r, struct iovec *iov, int *n
     ensure(false);
 }
 
+bool request_body_file(const struct request *r, int *fd, uint64_t *offset)
+{
+    return r->source == SOURCE_OBJECT && cache_reader_file(&r->reader, fd, offset);
+}
+
 void request_body_consume(struct request *r, size_t n)
 {
     switch (r->source) {

@@ -141,6 +141,8 @@ void request_write_fields(struct request *r, struct writer *w);
 /* At most *n slices of the body; *n says how many. They stay until consumed. BODY_WAIT: wake()
  * comes. */
 enum body_verdict request_body_peek(struct request *r, struct iovec *iov, int *n);
+/* After BODY_DATA: where the first slice can be sent from without copying, if it can. */
+bool request_body_file(const struct request *r, int *fd, uint64_t *offset);
 void request_body_consume(struct request *r, size_t n);
 
 /* Counts, logs and lets go. is_whole: the client got all of it. */

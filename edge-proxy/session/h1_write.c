@@ -117,6 +117,7 @@ struct batch {
     int n;
     size_t bytes, front_bytes; /* front: not of the body */
     enum body_verdict body;    /* what the request said last */
+    struct wire_file file;     /* n > 0: where the body lies, too */
 };
 
 static void add_front(struct batch *b, const char *bytes, size_t n)
@@ -142,6 +143,9 @@ static void add_body(struct session *s, struct batch *b)
         return;
     if (t->is_chunked)
         n = chunker_wrap(&t->chunker, iov, n);
+    else if (wire_is_plain(&s->wire) && iov[0].iov_len >= SESSION_FILE_MIN &&
+             request_body_file(t->r, &b->file.fd, &b->file.offset))
+        b->file.n = iov[0].iov_len;
     for (int i = 0; i < n; i++)
         b->bytes += iov[i].iov_len;
     b->n += n;
@@ -176,7 +180,11 @@ static enum step_result write_batch(struct session *s, struct batch *b)
 
     if (b->bytes == 0)
         return STEP_AGAIN;
-    v = wire_write(s->sw->w, &s->wire, b->iov, b->n, &n);
+    if (b->file.n > 0)
+        v = wire_send_file(&s->wire, (struct str){b->iov[0].iov_base, b->front_bytes}, &b->file,
+                           &n);
+    else
+        v = wire_write(s->sw->w, &s->wire, b->iov, b->n, &n);
     if (v == WIRE_ERROR || v == WIRE_EOF)
         return STEP_OVER;
     if (n < b->front_bytes) {

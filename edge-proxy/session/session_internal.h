@@ -9,6 +9,7 @@
 
 enum {
     SESSION_BURST = 64,             /* pipelined requests, before others have their turn */
+    SESSION_FILE_MIN = 64 << 10,    /* a smaller rest of a file is better copied */
     SESSION_SLICES = 16,            /* of a body, in one writev */
     SESSION_LINGER_MS = 2000,       /* for an unread body after the response ... */
     SESSION_LINGER_BYTES = 1 << 20, /* ... and at most so much of it */

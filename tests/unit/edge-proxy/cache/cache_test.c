@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -438,6 +441,44 @@ static void test_a_broken_body_is_not_kept(void **state)
     cache_lead_fail(c.result.lead, 0);
 }
 
+/* A large body of known length lies in a file. What a socket holds of it is still right when the
+ * object has gone and another has taken its place. */
+static void test_a_large_body_is_sent_from_a_file(void **state)
+{
+    enum { BYTES = 256 << 10, SENT = 65536, SKIP = 1000 };
+    static char body[BYTES + 1], other[BYTES + 1], got[SENT];
+    struct world *w = *state;
+    int pair[2], fd, n_iov = 1;
+    struct cache_reader r = {0};
+    struct client c;
+    struct iovec iov;
+    uint64_t at;
+    off_t offset;
+    ssize_t sent;
+
+    for (size_t i = 0; i < BYTES; i++)
+        body[i] = (char)('a' + i % 23);
+    memset(other, 'z', BYTES);
+    put(w, "large", "Cache-Control: max-age=60\n", body);
+    look(w, &c, "large", &no_fields);
+    cache_reader_open(&r, c.result.object, SKIP, UINT64_MAX);
+    assert_int_equal(cache_reader_peek(&r, &iov, &n_iov), CACHE_READ_DATA);
+    assert_int_equal(iov.iov_len, BYTES - SKIP);
+    assert_true(cache_reader_file(&r, &fd, &at));
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    offset = (off_t)at;
+    sent = sendfile(pair[0], fd, &offset, SENT);
+    assert_true(sent > 0);
+    cache_reader_close(&r);
+    cache_object_release(c.result.object);
+    cache_invalidate(w->cache, STR("large"));
+    put(w, "other", "Cache-Control: max-age=60\n", other);
+    assert_int_equal(recv(pair[1], got, (size_t)sent, MSG_WAITALL), sent);
+    assert_memory_equal(got, body + SKIP, (size_t)sent);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 static void on_resume(void *arg, enum cache_wake why, unsigned fail_status)
 {
     (*(unsigned *)arg)++;
@@ -732,6 +773,7 @@ int main(void)
         TEST(test_no_cache_responses_do_not_queue),
         TEST(test_a_5xx_leaves_what_is_stored),
         TEST(test_a_broken_body_is_not_kept),
+        TEST(test_a_large_body_is_sent_from_a_file),
         TEST(test_a_body_too_large_streams),
         TEST(test_a_window_waits_for_a_hit),
         TEST(test_the_budget_holds),

@@ -2,10 +2,14 @@
 #include "edge-proxy/flow/flow.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -161,12 +165,55 @@ static void chunks_survive_any_short_write(void **state)
     }
 }
 
+/* ---- Files ---- */
+
+/* Whatever the socket takes at a time, head and file arrive once, in order. */
+static void a_file_goes_behind_its_front(void **state)
+{
+    enum { BYTES = 300000 };
+    static char bytes[BYTES], got[BYTES + 16];
+    const char *front = "a head\r\n";
+    int pair[2], fd = memfd_create("test", 0), small = 8192;
+    size_t n_front = strlen(front), n_sent = 0, n_got = 0, n;
+    struct wire w;
+
+    (void)state;
+    for (size_t i = 0; i < BYTES; i++)
+        bytes[i] = (char)(i % 251);
+    assert_int_equal(write(fd, bytes, BYTES), BYTES);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+    w = (struct wire){.fd = pair[0]};
+    while (n_sent < n_front + BYTES) {
+        size_t done = n_sent < n_front ? 0 : n_sent - n_front;
+        struct str rest = {front + n_sent, n_sent < n_front ? n_front - n_sent : 0};
+        struct wire_file file = {fd, done, BYTES - done};
+        enum wire_verdict v = wire_send_file(&w, rest, &file, &n);
+        ssize_t r;
+
+        assert_true(v == WIRE_OK || v == WIRE_AGAIN_WRITE);
+        n_sent += n;
+        while ((r = read(pair[1], got + n_got, sizeof(got) - n_got)) > 0)
+            n_got += (size_t)r;
+    }
+    assert_int_equal(n_got, n_front + BYTES);
+    assert_memory_equal(got, front, n_front);
+    assert_memory_equal(got + n_front, bytes, BYTES);
+    close(pair[1]);
+    signal(SIGPIPE, SIG_IGN); /* as the daemon does */
+    assert_int_equal(wire_send_file(&w, STR(""), &(struct wire_file){fd, 0, BYTES}, &n),
+                     WIRE_ERROR);
+    close(pair[0]);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bodies_end_where_they_should),
         cmocka_unit_test(a_long_body_passes_through_one_buffer),
         cmocka_unit_test(chunks_survive_any_short_write),
+        cmocka_unit_test(a_file_goes_behind_its_front),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
