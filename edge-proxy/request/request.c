@@ -355,8 +355,9 @@ const struct config_limits *request_limits(const struct request *r)
     return &request_config(r)->limits;
 }
 
-void request_start(struct request *r)
+void request_start(struct request *r, const char *protocol)
 {
+    r->client.protocol = protocol;
     request_run(r);
 }
 

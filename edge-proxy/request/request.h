@@ -98,7 +98,7 @@ struct request_client {
     struct ip ip;
     uint16_t port;
     bool is_tls;
-    const char *protocol;    /* "HTTP/1.1" */
+    const char *protocol;    /* "HTTP/1.1"; until request_start a guess */
     const char *tls_version; /* "TLSv1.3"; NULL: plain */
 };
 
@@ -125,8 +125,8 @@ struct request *request_new(struct request_worker *rw, const struct stream_ops *
 struct http_head *request_head(struct request *r);
 struct http_framing *request_framing(struct request *r);
 const struct config_limits *request_limits(const struct request *r);
-/* The head is whole and well framed. May answer at once. */
-void request_start(struct request *r);
+/* The head is whole and well framed. May answer at once. protocol: for the log, "HTTP/1.0". */
+void request_start(struct request *r, const char *protocol);
 /* The head, or later the body, cannot be read: answer with this status (0 and BROKEN when an answer
  * has begun). */
 void request_refuse(struct request *r, enum http_verdict why);

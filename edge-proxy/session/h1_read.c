@@ -3,6 +3,7 @@
 #include "edge-proxy/session/session_internal.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 
 /* ---- Heads ---- */
@@ -16,7 +17,7 @@ static enum step_result refuse(struct session *s, enum http_verdict why)
     return STEP_AGAIN;
 }
 
-/* Enough for the limit of a head and some body behind it (body_room wants a quarter). */
+/* Enough for the limit of a head and some body behind it. */
 static struct http_limits head_limits(const struct session *s)
 {
     struct http_limits limits = HTTP_LIMITS_DEFAULT;
@@ -62,16 +63,21 @@ static enum step_result wait_for_rest(struct session *s)
     s->has_unparsed = false;
     if (s->clock != CLOCK_HEAD)
         session_set_clock(s, CLOCK_HEAD, session_limits(s)->header_timeout_ms);
-    if (s->in->start > 0 && sizeof(s->in->bytes) - s->in->end < sizeof(s->in->bytes) / 2) {
-        /* Pipelined requests have moved it far back. */
-        struct str left = buffer_data(s->in);
-
-        __builtin_memmove(s->in->bytes, left.p, left.n);
-        s->in->start = 0;
-        s->in->end = (uint32_t)left.n;
-    }
     session_want(s, EV_READ);
     return wire_has_pending(&s->wire) ? STEP_AGAIN : STEP_WAIT;
+}
+
+/* Pipelined requests move the next one back in the buffer: to the front again before it is parsed,
+ * so that behind the longest head there is room for a body (body_room wants a quarter). */
+static void move_to_front(struct buffer *b)
+{
+    struct str left = buffer_data(b);
+
+    if (b->start < sizeof(b->bytes) / 4)
+        return;
+    memmove(b->bytes, left.p, left.n);
+    b->start = 0;
+    b->end = (uint32_t)left.n;
 }
 
 static enum step_result start_request(struct session *s)
@@ -90,9 +96,8 @@ static enum step_result start_request(struct session *s)
     body_start(&t->body, s->in, framing->body, framing->length);
     t->is_continue_due = framing->expects_continue;
     t->is_close = !framing->is_keep_alive;
-    s->client.protocol = head->minor == 0 ? "HTTP/1.0" : "HTTP/1.1";
     t->is_started = true;
-    request_start(t->r);
+    request_start(t->r, head->minor == 0 ? "HTTP/1.0" : "HTTP/1.1");
     s->step = SESSION_AWAIT;
     return STEP_AGAIN;
 }
@@ -108,6 +113,7 @@ enum step_result session_step_read_head(struct session *s)
     if (s->turn == NULL)
         turn_open(s);
     limits = head_limits(s);
+    move_to_front(s->in);
     data = buffer_data(s->in);
     v = http_parse_request(request_head(s->turn->r), data.p, data.n, &limits);
     if (v == HTTP_MORE)
@@ -130,12 +136,10 @@ static enum step_result note_end(struct session *s, enum wire_verdict v)
         return STEP_OVER;
     s->is_peer_done = true;
     session_want(s, s->interest & EV_WRITE);
-    if (t->is_tunnel) {
-        body_set_eof(&t->body);
+    body_set_eof(&t->body);
+    if (t->is_tunnel || t->is_body_wanted)
         request_on_body(t->r);
-        return STEP_WAIT;
-    }
-    return t->body.is_ended ? STEP_WAIT : STEP_OVER;
+    return STEP_WAIT;
 }
 
 /* Bytes that nobody wants yet: has the client gone? If it is only ahead of us, it waits. */
@@ -156,6 +160,13 @@ static bool is_body_due(const struct turn *t)
 {
     return t->is_body_wanted && !t->body.is_ended && !t->body.is_eof &&
            !http_is_refusal(t->body.failure);
+}
+
+/* What is awaited from now on has a clock of its own. */
+static void stop_clock_at_end(struct session *s)
+{
+    if (s->turn->body.is_ended && s->clock == CLOCK_BODY)
+        s->clock = CLOCK_NONE;
 }
 
 static enum step_result read_more(struct session *s)
@@ -180,17 +191,25 @@ static enum step_result read_more(struct session *s)
     if (!t->is_tunnel)
         session_set_clock(s, CLOCK_BODY, session_limits(s)->body_idle_ms);
     request_on_body(t->r);
+    stop_clock_at_end(s);
     return STEP_AGAIN;
 }
 
-/* Whoever took from the body found that its framing is wrong. */
-static void judge_body(struct turn *t)
+/* Is the body's framing wrong, or will the rest of it never come? */
+static enum step_result judge_body(struct session *s)
 {
+    struct turn *t = s->turn;
+    struct str data;
+
+    if (t->body.is_eof && body_peek(&t->body, s->in, &data) == BODY_FAILED &&
+        !http_is_refusal(t->body.failure))
+        return STEP_OVER;
     if (!http_is_refusal(t->body.failure) || t->is_refused)
-        return;
+        return STEP_WAIT;
     t->is_refused = true;
     t->is_close = true;
     request_refuse(t->r, t->body.failure);
+    return STEP_WAIT;
 }
 
 static enum step_result read_body(struct session *s)
@@ -210,11 +229,7 @@ static enum step_result read_body(struct session *s)
 
 enum step_result session_read_body(struct session *s)
 {
-    enum step_result result = read_body(s);
-
-    if (result != STEP_OVER)
-        judge_body(s->turn);
-    return result;
+    return read_body(s) == STEP_OVER ? STEP_OVER : judge_body(s);
 }
 
 /* ---- What the request asks ---- */
@@ -232,12 +247,13 @@ static enum body_verdict h1_body_peek(void *stream, struct str *data)
 
     t->is_body_wanted = true;
     v = body_peek(&t->body, s->in, data);
+    stop_clock_at_end(s);
     if (v != BODY_WAIT)
         return v;
     if (t->is_continue_due) { /* RFC 9110 section 10.1.1: not when the body is there already */
         t->is_continue_due = false;
         worker_count(s->sw->w, COUNT_RESPONSES_1XX);
-        session_send_bytes(s, STR("HTTP/1.1 100 Continue\r\n\r\n"));
+        session_send_interim(s, &STR("HTTP/1.1 100 Continue\r\n\r\n"), 1);
     }
     session_want(s, (short)(s->interest | (s->is_peer_done ? 0 : EV_READ)));
     if (s->clock == CLOCK_NONE && !t->is_tunnel)
@@ -250,8 +266,6 @@ static void h1_body_consume(void *stream, size_t n)
     struct session *s = stream;
 
     body_consume(&s->turn->body, s->in, n);
-    if (s->turn->body.is_ended && s->clock == CLOCK_BODY)
-        s->clock = CLOCK_NONE;
 }
 
 static void h1_send_interim(void *stream, unsigned status, struct str lines)
@@ -264,9 +278,8 @@ static void h1_send_interim(void *stream, unsigned status, struct str lines)
         return;
     worker_count(s->sw->w, COUNT_RESPONSES_1XX);
     http_write_status_line(&w, status);
-    session_send_bytes(s, (struct str){head, (size_t)((char *)w.p - head)});
-    session_send_bytes(s, lines);
-    session_send_bytes(s, STR("\r\n"));
+    session_send_interim(
+        s, (struct str[]){{head, (size_t)((char *)w.p - head)}, lines, STR("\r\n")}, 3);
 }
 
 const struct stream_ops session_h1_ops = {

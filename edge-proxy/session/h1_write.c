@@ -20,15 +20,35 @@ static bool queue(struct session *s, const char *bytes, size_t n)
     return true;
 }
 
-void session_send_bytes(struct session *s, struct str bytes)
+/* What was not sent of the parts, n bytes from their start. */
+static void queue_rest(struct session *s, const struct iovec *iov, int n_iov, size_t n)
 {
-    struct iovec iov = {(void *)bytes.p, bytes.n};
-    size_t n = 0;
+    for (int i = 0; i < n_iov; i++) {
+        size_t sent = n < iov[i].iov_len ? n : iov[i].iov_len;
 
-    if (s->turn->out == NULL)
-        (void)wire_write(s->sw->w, &s->wire, &iov, 1, &n); /* a dead wire shows later */
-    s->turn->bytes_sent += n;
-    if (n < bytes.n && queue(s, bytes.p + n, bytes.n - n))
+        n -= sent;
+        if (sent < iov[i].iov_len)
+            ensure(queue(s, (const char *)iov[i].iov_base + sent, iov[i].iov_len - sent));
+    }
+}
+
+void session_send_interim(struct session *s, const struct str *parts, int n)
+{
+    struct turn *t = s->turn;
+    struct iovec iov[SESSION_INTERIM_PARTS];
+    size_t all = 0, sent = 0;
+
+    for (int i = 0; i < n; i++) {
+        iov[i] = (struct iovec){(void *)parts[i].p, parts[i].n};
+        all += parts[i].n;
+    }
+    if (all > sizeof(t->out->bytes) - (t->out != NULL ? t->out->end : 0))
+        return;
+    if (t->out == NULL)
+        (void)wire_write(s->sw->w, &s->wire, iov, n, &sent); /* a dead wire shows later */
+    t->bytes_sent += sent;
+    queue_rest(s, iov, n, sent);
+    if (t->out != NULL || wire_has_rest(&s->wire))
         session_want(s, s->interest | EV_WRITE);
 }
 
@@ -221,7 +241,8 @@ enum step_result session_flush(struct session *s)
         add_front(&b, t->out->bytes + t->out->start, t->out->end - t->out->start);
     result = write_batch(s, &b);
     if (result == STEP_AGAIN) {
-        s->clock = CLOCK_NONE;
+        if (s->clock == CLOCK_SEND)
+            s->clock = CLOCK_NONE;
         session_want(s, s->interest & EV_READ);
     }
     return result;

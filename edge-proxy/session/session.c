@@ -90,7 +90,8 @@ static void destroy(struct session *s)
         end_handshake(s);
     if (s->turn != NULL)
         turn_close(s);
-    session_want(s, 0);
+    event_del(&s->event); /* also when it is only active, for its turn after a burst */
+    s->interest = 0;
     if (!s->is_reset)
         wire_shut_write(sw->w, &s->wire);
     wheel_clear(&sw->w->wheel, &s->timer);
@@ -262,7 +263,7 @@ static enum step_result step_finish(struct session *s)
     }
     buffer_give(s->sw->w, s->in);
     s->in = NULL;
-    if (s->is_peer_done || s->sw->is_draining)
+    if ((s->is_peer_done && !wire_has_pending(&s->wire)) || s->sw->is_draining)
         return STEP_OVER;
     session_want(s, EV_READ);
     session_set_clock(s, CLOCK_IDLE, session_limits(s)->keep_alive_ms);

@@ -109,7 +109,9 @@ enum step_result session_step_send_head(struct session *s);
 enum step_result session_step_send_body(struct session *s);
 /* What waits besides a response. */
 enum step_result session_flush(struct session *s);
-/* A few bytes besides the response (1xx): written now, or queued in front of what follows. */
-void session_send_bytes(struct session *s, struct str bytes);
+/* A response of 1xx in at most SESSION_INTERIM_PARTS parts: written now, or queued in front of what
+ * follows. Without room for all of it none is sent: clients can do without. */
+enum { SESSION_INTERIM_PARTS = 3 };
+void session_send_interim(struct session *s, const struct str *parts, int n);
 
 #endif
