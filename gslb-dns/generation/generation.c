@@ -16,7 +16,7 @@ struct generation *generation_load(const char *path, const struct generation *pr
     g->config = config;
     /* Both, so that all mistakes are told at once. */
     has_zones = !has_failed(generation_load_zones(g, previous, errors));
-    has_steering = !has_failed(generation_load_steering(g, errors));
+    has_steering = !has_failed(generation_load_steering(g, previous, errors));
     if (has_zones && has_steering)
         return g;
     generation_free(g);
@@ -50,10 +50,10 @@ size_t generation_fresh_zones(const struct generation *g)
 
 struct geo_db *generation_geo(const struct generation *g)
 {
-    return g->geo;
+    return g->steering->geo;
 }
 
 const char *generation_geo_text(const struct generation *g)
 {
-    return g->geo_text;
+    return g->steering->geo_text;
 }

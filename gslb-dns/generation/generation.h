@@ -8,8 +8,9 @@
  *   config ─▶ zones ───────────┐
  *          └▶ geo ─▶ steer maps ┴▶ generation ──with health──▶ world ──snapshot──▶ answers
  *
- * Zones whose files and steered names have not changed, and maps of an unchanged database over
- * unchanged regions, are shared with the generation before.
+ * Zones whose files and steered names have not changed are shared with the generation before, and
+ * so is the steering as a whole when neither the database nor any service's policy, regions or
+ * their places have changed.
  *
  * Lifetime: the control thread owns generations; a generation outlives the worlds made of it.
  */

@@ -17,9 +17,17 @@ struct shared_zone {
 
 /* What a set of services with equal policy and regions is steered by. */
 struct steering {
-    const struct config_service *first; /* the service it was made for */
     struct steer_map *steer;
     struct geo_map *map; /* NULL: the policy does not ask where a client is */
+};
+
+/* The database and all that was compiled from it, which several generations may hold. */
+struct shared_steering {
+    _Atomic unsigned refs;
+    struct geo_db *geo;
+    char *geo_text;
+    struct steering *items; /* in the order in which services first name them */
+    size_t n;
 };
 
 struct generation {
@@ -28,10 +36,7 @@ struct generation {
     struct zone **zone_array;
     struct zone_set *zone_set;
     size_t n_fresh_zones;
-    struct geo_db *geo;
-    char *geo_text;
-    struct steering *steerings;
-    size_t n_steerings;
+    struct shared_steering *steering;
     struct world_service *services;
 };
 
@@ -41,8 +46,10 @@ MUST_USE struct outcome generation_load_zones(struct generation *g,
                                               struct errors *errors);
 void generation_free_zones(struct generation *g);
 
-/* Fills g->geo, g->geo_text, g->steerings and g->services. */
-MUST_USE struct outcome generation_load_steering(struct generation *g, struct errors *errors);
+/* Fills g->steering and g->services. */
+MUST_USE struct outcome generation_load_steering(struct generation *g,
+                                                 const struct generation *previous,
+                                                 struct errors *errors);
 void generation_free_steering(struct generation *g);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The GeoIP database, compiled once for each distinct set of regions and policy. */
+/* The GeoIP database, compiled once for each distinct set of regions and policy, and not again
+ * while all of that stays as it is. */
 #include "gslb-dns/generation/generation_internal.h"
 
 #include <stdlib.h>
@@ -42,23 +43,73 @@ static struct steer_map *make_steer_map(const struct config *c, const struct con
     return map;
 }
 
-static struct outcome compile(struct generation *g, struct steering *x, struct errors *errors)
+/* One steering for each set of services that are steered alike, not compiled yet. Tells for each
+ * service which one is its own. */
+static struct shared_steering *plan_steering(const struct config *c, size_t *item_of)
+{
+    struct shared_steering *x = base_zalloc(1, sizeof(*x));
+    const struct config_service **first = base_zalloc(c->n_services, sizeof(first[0]));
+
+    x->refs = 1;
+    x->items = base_zalloc(c->n_services, sizeof(x->items[0]));
+    for (size_t i = 0; i < c->n_services; i++) {
+        const struct config_service *s = &c->services[i];
+        size_t k = 0;
+
+        while (k < x->n && !is_steered_alike(first[k], s))
+            k++;
+        if (k == x->n) {
+            first[x->n] = s;
+            x->items[x->n++].steer = make_steer_map(c, s);
+        }
+        item_of[i] = k;
+    }
+    free(first);
+    return x;
+}
+
+static void release(struct shared_steering *x)
+{
+    if (x == NULL || atomic_fetch_sub(&x->refs, 1) > 1)
+        return;
+    for (size_t i = 0; i < x->n; i++) {
+        if (x->items[i].map != NULL)
+            geo_map_free(x->items[i].map);
+        steer_map_free(x->items[i].steer);
+    }
+    free(x->items);
+    free(x->geo_text);
+    geo_close(x->geo);
+    free(x);
+}
+
+static bool is_same_database(const struct shared_steering *x, const struct config *c)
+{
+    if (x->geo == NULL || c->n_geo_paths == 0)
+        return x->geo == NULL && c->n_geo_paths == 0;
+    return geo_is_unchanged(x->geo, c->geo_paths, c->n_geo_paths);
+}
+
+/* Whether all that would be compiled has been. */
+static bool is_compiled(const struct shared_steering *x, const struct shared_steering *plan)
+{
+    if (x->n != plan->n)
+        return false;
+    for (size_t i = 0; i < x->n; i++)
+        if (!steer_map_is_alike(x->items[i].steer, plan->items[i].steer))
+            return false;
+    return true;
+}
+
+static struct outcome compile(const struct geo_db *db, struct steering *x, struct errors *errors)
 {
     struct geo_plan plan = {.classify = steer_classify, .arg = x->steer};
     struct progress progress; /* geo_compile starts and ends it */
 
     if (!steer_map_policy(x->steer)->is_by_location)
         return OUTCOME_OK;
-    x->map = geo_compile(g->geo, &plan, &progress, errors);
+    x->map = geo_compile(db, &plan, &progress, errors);
     return x->map != NULL ? OUTCOME_OK : OUTCOME_FAILED;
-}
-
-static struct steering *find_steering(struct generation *g, const struct config_service *s)
-{
-    for (size_t i = 0; i < g->n_steerings; i++)
-        if (is_steered_alike(g->steerings[i].first, s))
-            return &g->steerings[i];
-    return NULL;
 }
 
 static bool has_family(const struct config *c, const struct config_service *s, uint8_t family)
@@ -77,79 +128,87 @@ static bool has_family(const struct config *c, const struct config_service *s, u
     return false;
 }
 
-static struct outcome make_service(struct generation *g, size_t i, struct errors *errors)
-{
-    const struct config_service *s = &g->config->services[i];
-    struct steering *x = find_steering(g, s);
-    struct outcome outcome = OUTCOME_OK;
-
-    if (x == NULL) {
-        x = &g->steerings[g->n_steerings++];
-        *x = (struct steering){.first = s, .steer = make_steer_map(g->config, s)};
-        outcome = compile(g, x, errors);
-    }
-    g->services[i] = (struct world_service){
-        .steer = x->steer,
-        .map = x->map,
-        .ttl_s = s->ttl_s,
-        .max_addresses = (uint16_t)s->max_addresses,
-        .has_a = has_family(g->config, s, 4),
-        .has_aaaa = has_family(g->config, s, 6),
-    };
-    return outcome;
-}
-
 /* "GeoLite2-City, built …; 12034 IPv4 and 4402 IPv6 prefixes, 1.2 MiB, compiled in 140 ms" */
-static char *describe(const struct generation *g)
+static char *describe(const struct shared_steering *x)
 {
     struct text t = {0};
-    char *databases = geo_describe(g->geo), size[TEXT_SHORT];
+    char *databases, size[TEXT_SHORT];
 
+    if (x->geo == NULL)
+        return base_strdup("none: no location is known");
+    databases = geo_describe(x->geo);
     text_adds(&t, databases);
     free(databases);
-    for (size_t i = 0; i < g->n_steerings; i++) {
+    for (size_t i = 0; i < x->n; i++) {
         struct geo_map_stats stats;
 
-        if (g->steerings[i].map == NULL)
+        if (x->items[i].map == NULL)
             continue;
-        stats = geo_map_get_stats(g->steerings[i].map);
+        stats = geo_map_get_stats(x->items[i].map);
         text_addf(&t, "; %u IPv4 and %u IPv6 prefixes in %s, compiled in %.0f ms", stats.leaves_v4,
                   stats.leaves_v6, text_format_bytes(stats.bytes, size), stats.compile_ms);
     }
     return t.p;
 }
 
-struct outcome generation_load_steering(struct generation *g, struct errors *errors)
+static struct outcome compile_all(const struct config *c, struct shared_steering *x,
+                                  struct errors *errors)
 {
-    const struct config *c = g->config;
     struct outcome outcome = OUTCOME_OK;
 
     if (c->n_geo_paths > 0) {
-        g->geo = geo_open(c->geo_paths, c->n_geo_paths, errors, c->geo_place);
-        if (g->geo == NULL)
+        x->geo = geo_open(c->geo_paths, c->n_geo_paths, errors, c->geo_place);
+        if (x->geo == NULL)
             return OUTCOME_FAILED;
     }
-    g->services = base_zalloc(c->n_services, sizeof(g->services[0]));
-    g->steerings = base_zalloc(c->n_services, sizeof(g->steerings[0]));
-    for (size_t i = 0; i < c->n_services; i++)
-        if (has_failed(make_service(g, i, errors)))
+    for (size_t i = 0; i < x->n; i++)
+        if (has_failed(compile(x->geo, &x->items[i], errors)))
             outcome = OUTCOME_FAILED;
-    g->geo_text = g->geo != NULL ? describe(g) : base_strdup("none: no location is known");
-    if (g->geo != NULL)
-        geo_rest(g->geo);
+    x->geo_text = describe(x);
+    if (x->geo != NULL)
+        geo_rest(x->geo);
+    return outcome;
+}
+
+static struct world_service service_of(const struct config *c, const struct config_service *s,
+                                       const struct steering *x)
+{
+    return (struct world_service){
+        .steer = x->steer,
+        .map = x->map,
+        .ttl_s = s->ttl_s,
+        .max_addresses = (uint16_t)s->max_addresses,
+        .has_a = has_family(c, s, 4),
+        .has_aaaa = has_family(c, s, 6),
+    };
+}
+
+struct outcome generation_load_steering(struct generation *g, const struct generation *previous,
+                                        struct errors *errors)
+{
+    const struct config *c = g->config;
+    size_t *item_of = base_zalloc(c->n_services, sizeof(item_of[0]));
+    struct shared_steering *plan = plan_steering(c, item_of);
+    struct outcome outcome = OUTCOME_OK;
+
+    if (previous != NULL && is_same_database(previous->steering, c) &&
+        is_compiled(previous->steering, plan)) {
+        release(plan);
+        g->steering = previous->steering;
+        atomic_fetch_add(&g->steering->refs, 1);
+    } else {
+        g->steering = plan;
+        outcome = compile_all(c, plan, errors);
+    }
+    g->services = base_zalloc(c->n_services, sizeof(g->services[0]));
+    for (size_t i = 0; i < c->n_services; i++)
+        g->services[i] = service_of(c, &c->services[i], &g->steering->items[item_of[i]]);
+    free(item_of);
     return outcome;
 }
 
 void generation_free_steering(struct generation *g)
 {
-    for (size_t i = 0; i < g->n_steerings; i++) {
-        if (g->steerings[i].map != NULL)
-            geo_map_free(g->steerings[i].map);
-        steer_map_free(g->steerings[i].steer);
-    }
-    free(g->steerings);
+    release(g->steering);
     free(g->services);
-    free(g->geo_text);
-    if (g->geo != NULL)
-        geo_close(g->geo);
 }

@@ -49,6 +49,8 @@ void geo_rest(struct geo_db *db);
 /* Copies the files into memory once more, in some 20 ms for a city database. Fails when one of them
  * was written to since geo_open; that it was replaced or removed does not matter. */
 MUST_USE struct outcome geo_wake(struct geo_db *db);
+/* Are these the same files, as they were (device, inode, size, times)? Any thread. */
+bool geo_is_unchanged(const struct geo_db *db, const char *const *paths, size_t n);
 /* Looks one address up in the database itself. false: it has no location for it. prefix_bits: the
  * length of the database's own network around ip (not merged, so never shorter than the scope that
  * geo_find gives for the same address, overrides aside). Any thread while the db is awake; about a

@@ -280,6 +280,22 @@ void geo_close(struct geo_db *db)
     free(db);
 }
 
+bool geo_is_unchanged(const struct geo_db *db, const char *const *paths, size_t n)
+{
+    if (n != db->n_files)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        const struct geo_file *file = &db->files[i];
+        struct stat now;
+
+        if (strcmp(paths[i], file->path) != 0 || stat(paths[i], &now) != 0 ||
+            now.st_dev != file->as_read.st_dev || now.st_ino != file->as_read.st_ino ||
+            !is_as_read(file))
+            return false;
+    }
+    return true;
+}
+
 char *geo_describe(const struct geo_db *db)
 {
     struct text out = {0};

@@ -160,6 +160,13 @@ void steer_map_free(struct steer_map *map)
     free(map);
 }
 
+bool steer_map_is_alike(const struct steer_map *a, const struct steer_map *b)
+{
+    return a->policy == b->policy && a->n == b->n &&
+           memcmp(a->regions, b->regions, a->n * sizeof(*a->regions)) == 0 &&
+           memcmp(a->default_order, b->default_order, a->n * sizeof(*a->default_order)) == 0;
+}
+
 size_t steer_region_count(const struct steer_map *map)
 {
     return map->n;

@@ -52,6 +52,9 @@ struct steer_map *steer_map_new(const struct steer_policy *policy,
                                 const struct steer_region *regions, size_t n,
                                 const uint16_t *default_order);
 void steer_map_free(struct steer_map *map);
+/* Do both rank the same regions by the same policy, so that their classes mean the same for the
+ * same database? */
+bool steer_map_is_alike(const struct steer_map *a, const struct steer_map *b);
 
 /* The class of clients at this place (NULL: unknown), added when it is new. Its type is that of
  * geo_plan.classify, with the map as arg. */

@@ -138,6 +138,57 @@ static void unchanged_zones_are_shared(void **state)
     site_remove(&s);
 }
 
+/* The database is compiled again only when it, a region's place or a policy has changed. */
+static void unchanged_steering_is_shared(void **state)
+{
+    static const struct {
+        const char *name, *yaml;
+        bool is_other_database, is_shared;
+    } steps[] = {
+        {"nothing", SITE_CONFIG, false, true},
+        {"a time to live", SITE_HEAD SITE_REGIONS "services:\n  www.example.com: {ttl: 9s}\n",
+         false, true},
+        {"a service's name", SITE_HEAD SITE_REGIONS "services:\n  a.example.com: {}\n", false,
+         true},
+        {"the database", SITE_CONFIG, true, false},
+        {"a policy", SITE_HEAD SITE_REGIONS "services:\n  www.example.com: {policy: failover}\n",
+         false, false},
+        {"and back", SITE_CONFIG, false, false},
+        {"the order", SITE_CONFIG "region-order: [us]\n", false, false},
+        {"a place",
+         SITE_HEAD "  eu: {location: [51, 8], edges: {eu-1: [10.0.0.1]}}\n"
+                   "  us: {location: [40, -75], edges: {us-1: [10.1.0.1]}}\n"
+                   "services:\n  www.example.com: {}\n",
+         false, false},
+        {"an address",
+         SITE_HEAD "  eu: {location: [51, 8], edges: {eu-1: [10.0.0.9]}}\n"
+                   "  us: {location: [40, -75], edges: {us-1: [10.1.0.1]}}\n"
+                   "services:\n  www.example.com: {}\n",
+         false, true},
+        {"no services", SITE_HEAD SITE_REGIONS, false, false},
+    };
+    struct generation *now;
+    struct site s;
+
+    (void)state;
+    site_make(&s);
+    now = site_load(&s, NULL);
+    for (size_t i = 0; i < COUNT_OF(steps); i++) {
+        struct generation *next;
+
+        site_write(&s, "a.yaml", str_of(steps[i].yaml));
+        if (steps[i].is_other_database)
+            site_write_geo(&s, "Test-Town");
+        next = site_load(&s, now);
+        if ((generation_geo(next) == generation_geo(now)) != steps[i].is_shared)
+            fail_msg("%s: %s", steps[i].name, steps[i].is_shared ? "compiled anew" : "shared");
+        generation_free(now);
+        now = next;
+    }
+    generation_free(now);
+    site_remove(&s);
+}
+
 /* All that is wrong is told at once, whichever room finds it. */
 static void mistakes_are_told_together(void **state)
 {
@@ -360,6 +411,7 @@ int main(void)
         cmocka_unit_test(a_world_follows_health),
         cmocka_unit_test(a_large_region_keeps_all_addresses),
         cmocka_unit_test(unchanged_zones_are_shared),
+        cmocka_unit_test(unchanged_steering_is_shared),
         cmocka_unit_test(mistakes_are_told_together),
         cmocka_unit_test(too_many_services_are_refused),
         cmocka_unit_test(reloads_do_not_disturb_queries),
