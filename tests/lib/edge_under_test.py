@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import socket
+import struct
 import threading
 import time
 
@@ -67,7 +68,7 @@ def logged(edge, path, count=1):
     def look():
         lines = [line for line in edge.access_log() if line["path"] == path]
         check(len(lines) >= count, f"{len(lines)} lines of {path}")
-        return lines
+        return sorted(lines, key=lambda line: line["time"])     # each worker writes its own
     return wait_until(look, f"the access log to have {path}")[-1]
 
 
@@ -85,6 +86,13 @@ def connections(node):
     """Client connections that the edge holds open now."""
     m = node.metrics()
     return total(m, r"^edge_connections_total") - total(m, r"^edge_connections_closed_total")
+
+
+def reset(connection):
+    """Ends a client's connection by a reset, which says that it wants no answer any more (one that
+    only has no more to say, as by close(), is answered as long as it can be)."""
+    connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
 
 
 def wait_connections(node, count):

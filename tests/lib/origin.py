@@ -260,6 +260,7 @@ class Origin:
 
     def _serve(self, raw, number):
         sock = raw
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)   # head and body are two writes
         try:
             if self.tls_context is not None:
                 sock = self.tls_context.wrap_socket(raw, server_side=True)

@@ -3,14 +3,13 @@
 """Slow, silent and vanishing peers on both sides, and more of them than the edge takes."""
 import os
 import socket
-import struct
 import sys
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 from edge_under_test import (HOST, IS_SANITIZED, connections, counted, edge_site, logged,  # noqa: E402
-                             memory_kib, open_files, stream_body, wait_connections)
+                             memory_kib, open_files, reset, stream_body, wait_connections)
 from gslbtest import (PATIENCE, case, case_table, check, check_equal, check_in, main, wait_until)  # noqa: E402
 from site_under_test import Site  # noqa: E402
 
@@ -156,11 +155,6 @@ def a_tls_handshake_has_a_deadline(site):
 
 
 # ---- Visitors that vanish
-
-def reset(c):
-    c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    c.close()
-
 
 def after_connect(site, c):
     pass
