@@ -139,7 +139,9 @@ void control_drain(struct control *c, const char *name, bool is_on, const char *
     log_info("control", "operator %s edge=%s reason=\"%s\"", is_on ? "drains" : "undrains", name,
              is_on ? control_find_drain(c, name)->reason : "");
     text_addf(done, "%s %s%s", name, is_on ? "is draining" : "is no longer draining",
-              e->peer != NULL ? "" : " (not connected: it is told when it comes back)");
+              e->peer == NULL                   ? " (not connected: it is told when it comes back)"
+              : !is_on && e->is_draining_itself ? "; it is back with its next good report"
+                                                : "");
     if (has_failed(outcome))
         text_adds(done,
                   "; but the state file could not be written (see the log): this node forgets "

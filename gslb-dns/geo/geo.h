@@ -57,7 +57,7 @@ bool geo_is_unchanged(const struct geo_db *db, const char *const *paths, size_t 
  * microsecond. */
 bool geo_locate(const struct geo_db *db, const struct ip *ip, struct geo_location *out,
                 unsigned *prefix_bits);
-/* "GeoLite2-City, built 2026-09-18, 66 MiB; …" in fresh memory, for status and logs. */
+/* "geo.mmdb (GeoLite2-City), built 2026-09-18, 66 MiB; …" in fresh memory, for status and logs. */
 char *geo_describe(const struct geo_db *db);
 
 /* ---- the compiled map ---- */

@@ -305,8 +305,9 @@ char *geo_describe(const struct geo_db *db)
         const MMDB_s *mmdb = &db->files[i].mmdb;
         /* The date alone; a damaged year may be longer than four digits, which does no harm. */
         clock_format_iso((int64_t)(mmdb->metadata.build_epoch % INT32_MAX), when);
-        text_addf(&out, "%s%s, built %.10s, %s", i > 0 ? "; " : "", mmdb->metadata.database_type,
-                  when, text_format_bytes((uint64_t)mmdb->file_size, size));
+        text_addf(&out, "%s%s (%s), built %.10s, %s", i > 0 ? "; " : "",
+                  basename(db->files[i].path), mmdb->metadata.database_type, when,
+                  text_format_bytes((uint64_t)mmdb->file_size, size));
     }
     return out.p;
 }

@@ -222,20 +222,24 @@ static void print_usage(FILE *out)
     for (size_t i = 0; i < COUNT_OF(commands); i++)
         fprintf(out, "  %-8s %-26s %s\n", commands[i].name, commands[i].args, commands[i].summary);
     fputs("\noptions:\n"
-          "  -s SOCKET            the local socket of a node or an edge\n"
-          "                       (default: GSLBCTL_SOCKET, else " DEFAULT_SOCKET ")\n"
-          "  -S HOST:PORT         a node elsewhere, over TLS (GSLBCTL_SERVER), with\n"
-          "  --certificate FILE   an operator certificate (GSLBCTL_CERTIFICATE),\n"
-          "  --key FILE           its key (GSLBCTL_KEY) and\n"
-          "  --ca FILE            the CA of the channel (GSLBCTL_CA)\n"
-          "  --help, --version    also: gslbctl COMMAND --help\n\n"
+          "  -s, --socket SOCKET      the local socket of a node or an edge\n"
+          "                           (default: GSLBCTL_SOCKET, else " DEFAULT_SOCKET ")\n"
+          "  -S, --server HOST:PORT   a node elsewhere, over TLS (GSLBCTL_SERVER), with\n"
+          "      --certificate FILE   an operator certificate (GSLBCTL_CERTIFICATE),\n"
+          "      --key FILE           its key (GSLBCTL_KEY) and\n"
+          "      --ca FILE            the CA of the channel (GSLBCTL_CA)\n"
+          "  -h, --help               print this; gslbctl COMMAND --help tells more\n"
+          "  -V, --version            print the version\n\n"
           "exit code: 0 fine, 1 bad news or refused, 2 wrong usage, 3 nobody answers\n",
           out);
 }
 
 static void print_help(const struct command *c)
 {
-    printf("usage: gslbctl [OPTIONS] %s %s\n\n%s\n\n%s", c->name, c->args, c->summary, c->help);
+    printf("usage: gslbctl [OPTIONS] %s%s%s\n\n%s\n", c->name, c->args[0] ? " " : "", c->args,
+           c->summary);
+    if (c->help[0] != '\0')
+        printf("\n%s", c->help);
 }
 
 static const struct command *find_command(const char *name)
@@ -280,7 +284,7 @@ static bool is_usage_right(const struct call *call, const struct command *c)
         }
     if (call->n_args == c->n_args)
         return true;
-    fprintf(stderr, "usage: gslbctl %s %s\n", c->name, c->args);
+    fprintf(stderr, "usage: gslbctl %s%s%s\n", c->name, c->args[0] ? " " : "", c->args);
     return false;
 }
 
@@ -308,16 +312,7 @@ static struct view find_view(void)
     return view;
 }
 
-enum {
-    LONG_CERTIFICATE = 256,
-    LONG_KEY,
-    LONG_CA,
-    LONG_JSON,
-    LONG_WATCH,
-    LONG_REASON,
-    LONG_HELP,
-    LONG_VERSION
-};
+enum { LONG_CERTIFICATE = 256, LONG_KEY, LONG_CA, LONG_JSON, LONG_WATCH, LONG_REASON, LONG_HELP };
 
 static void take_option(struct call *call, int option)
 {
@@ -351,7 +346,7 @@ static void take_option(struct call *call, int option)
     case LONG_HELP:
         call->wants_help = true;
         break;
-    case LONG_VERSION:
+    case 'V':
         puts("gslbctl " GSLB_VERSION);
         exit(GSLBCTL_FINE);
     default:
@@ -372,7 +367,7 @@ static struct call read_arguments(int argc, char **argv)
         {"watch", no_argument, NULL, LONG_WATCH},
         {"reason", required_argument, NULL, LONG_REASON},
         {"help", no_argument, NULL, LONG_HELP},
-        {"version", no_argument, NULL, LONG_VERSION},
+        {"version", no_argument, NULL, 'V'},
         {0},
     };
     const char *socket_path = getenv("GSLBCTL_SOCKET");
@@ -385,7 +380,7 @@ static struct call read_arguments(int argc, char **argv)
     };
     int option;
 
-    while ((option = getopt_long(argc, argv, "s:S:h", longs, NULL)) != -1)
+    while ((option = getopt_long(argc, argv, "s:S:hV", longs, NULL)) != -1)
         take_option(&call, option == 'h' ? LONG_HELP : option);
     call.args = argv + optind;
     call.n_args = argc - optind;

@@ -95,7 +95,7 @@ void table_paint(const struct view *view, enum table_colour colour, const char *
                  struct text *out);
 /* How long ago, to the second: "1m 5s". buf is returned. */
 const char *table_age(uint64_t ms, char buf[TEXT_SHORT]);
-/* "  label      text" */
+/* "  label      text", on as many lines as the terminal's width needs. */
 void table_line(const struct view *view, const char *label, enum table_colour colour, const char *s,
                 struct text *out);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "gslb-dns/gslbctl/gslbctl.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
@@ -90,14 +91,37 @@ void table_paint(const struct view *view, enum table_colour colour, const char *
     free(cleaned);
 }
 
+/* Bytes of s for one line: up to the last space that fits, else as much as fits. */
+static size_t line_within(const char *s, size_t columns)
+{
+    size_t n = bytes_within(s, columns), at = n;
+
+    if (s[n] == '\0')
+        return n;
+    while (at > 0 && s[at] != ' ')
+        at--;
+    return at > 0 ? at : n > 0 ? n : strlen(s);
+}
+
 void table_line(const struct view *view, const char *label, enum table_colour colour, const char *s,
                 struct text *out)
 {
-    text_adds(out, "  ");
-    paint(view, TABLE_DIM, str_of(label), out);
-    text_addf(out, "%*s", (int)(LABEL_WIDTH - strlen(label)), "");
-    table_paint(view, colour, s, out);
-    text_adds(out, "\n");
+    size_t indent = GAP + LABEL_WIDTH;
+    size_t room = view->columns > 2 * indent ? view->columns - indent : SIZE_MAX;
+    char *cleaned = clean(s), *p = cleaned;
+
+    do {
+        size_t n = line_within(p, room);
+
+        text_addf(out, "%*s", GAP, "");
+        paint(view, TABLE_DIM, str_of(label), out);
+        text_addf(out, "%*s", (int)(LABEL_WIDTH - strlen(label)), "");
+        paint(view, colour, (struct str){p, n}, out);
+        text_adds(out, "\n");
+        label = "";
+        p += n + strspn(p + n, " ");
+    } while (*p != '\0');
+    free(cleaned);
 }
 
 const char *table_age(uint64_t ms, char buf[TEXT_SHORT])

@@ -231,7 +231,7 @@ static void test_families(void **state)
         assert_string_equal(where.country, "JP");
         assert_int_equal(bits, 32);
         text = geo_describe(db);
-        assert_non_null(strstr(text, "Test, built 2026-09-21, "));
+        assert_non_null(strstr(text, "(Test), built 2026-09-21, "));
         free(text);
         geo_close(db);
     }
