@@ -97,6 +97,19 @@ static struct cache_body *reserve_body(struct cache *c, struct cache_shard *s, u
     return body_new(c, s, body_bytes);
 }
 
+/* Not stored. Only what holds for every request makes the key one that is passed: an error may be
+ * this request's own fault, or the origin's for a moment, and credentials are one client's. What is
+ * stored stays then, and nobody can drive others past the cache. */
+static void refuse(struct cache_lead *lead, const struct cache_response *r)
+{
+    if (r->verdict == FRESHNESS_AUTHORIZATION)
+        land(lead, NULL, CACHE_WAKE_LOOK, 0);
+    else if (r->exchange->status >= 400)
+        land(lead, NULL, CACHE_WAKE_PASS, 0);
+    else
+        cache_lead_pass(lead);
+}
+
 struct cache_object *cache_lead_store(struct cache_lead *lead, struct cache_response *r)
 {
     struct freshness fresh;
@@ -115,11 +128,7 @@ struct cache_object *cache_lead_store(struct cache_lead *lead, struct cache_resp
         if (o != NULL)
             cache_object_release(o);
     }
-    /* A failing origin says nothing about the key: what is stored stays, to serve on errors. */
-    if (r->exchange->status >= 500)
-        land(lead, NULL, CACHE_WAKE_PASS, 0);
-    else
-        cache_lead_pass(lead);
+    refuse(lead, r);
     return NULL;
 }
 
@@ -217,6 +226,13 @@ static void use_object(struct cache_shard *s, const struct cache_request *r, str
     } else {
         out->verdict = CACHE_REVALIDATE;
     }
+}
+
+/* Stale before it has come whole: no time for a refresh, whose object would share a body that may
+ * still break off. */
+static bool is_growing_stale(const struct cache_result *r)
+{
+    return r->verdict == CACHE_STALE && is_growing(r->object);
 }
 
 /* The verdict on what was found, as far as it needs no fetch. */
@@ -318,7 +334,7 @@ void cache_lookup(struct cache *c, const struct cache_request *r, struct cache_r
             /* Its response cannot be stored: it goes through, and nobody waits for it. */
             if (out->verdict != CACHE_STALE)
                 out->verdict = CACHE_PASS;
-        } else {
+        } else if (!is_growing_stale(out)) {
             fresh = lead_new(c, s, r, hash);
             fresh->is_solo = is_solo(&found, &asked);
             lead_or_wait(s, r, find_flight(s, r, hash), &fresh, out);

@@ -423,6 +423,74 @@ static void test_a_5xx_leaves_what_is_stored(void **state)
     cache_object_release(c.result.object);
 }
 
+/* What one request alone brought about must not drive the others past the cache. */
+static void test_one_clients_refusal_is_not_everybodys(void **state)
+{
+    static const struct {
+        const char *name, *request, *response;
+        unsigned status;
+        enum cache_wake others;
+    } rows[] = {
+        {"credentials", "Authorization: Basic eDp5\n", "Cache-Control: max-age=60\n", 200,
+         CACHE_WAKE_LOOK},
+        {"a request that the origin refuses", "X: y\n", "", 400, CACHE_WAKE_PASS},
+        {"a failing origin", "X: y\n", "", 503, CACHE_WAKE_PASS},
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct client odd, other;
+        struct fields request, response;
+        struct freshness_exchange x = {.method = HTTP_METHOD_GET,
+                                       .request = &request,
+                                       .status = rows[i].status,
+                                       .response = &response};
+        struct cache_response r = {.exchange = &x, .body_bytes = 0};
+
+        print_message("%s\n", rows[i].name);
+        put(w, "k", "Cache-Control: max-age=1\nETag: \"1\"\n", "x");
+        w->now_s += 5;
+        read_fields(rows[i].request, &request);
+        read_fields(rows[i].response, &response);
+        look(w, &odd, "k", &request);
+        look(w, &other, "k", &no_fields);
+        assert_int_equal(other.result.verdict, CACHE_WAIT);
+        assert_null(cache_lead_store(odd.result.lead, &r));
+        cache_object_release(odd.result.object);
+        turn(w);
+        assert_int_equal(other.n_woken, 1);
+        assert_int_equal(other.woken_why, rows[i].others);
+        look(w, &other, "k", &no_fields);
+        assert_int_equal(other.result.verdict, CACHE_REVALIDATE);
+        cache_lead_fail(other.result.lead, 0);
+        cache_object_release(other.result.object);
+        cache_invalidate(w->cache, STR("k"));
+    }
+}
+
+/* Its refresh would outlive it in the index, and hand out what never came whole. */
+static void test_a_growing_body_is_not_refreshed(void **state)
+{
+    struct world *w = *state;
+    struct client filler, c;
+    struct cache_object *o;
+
+    look(w, &filler, "k", &no_fields);
+    o = store(w, filler.result.lead, "Cache-Control: max-age=1, stale-while-revalidate=60\n",
+              UINT64_MAX, &no_fields);
+    append(w, o, "abc", 3);
+    w->now_s += 5;
+    look(w, &c, "k", &no_fields);
+    assert_int_equal(c.result.verdict, CACHE_STALE);
+    assert_null(c.result.lead);
+    cache_object_release(c.result.object);
+    cache_fill_end(o, false);
+    cache_object_release(o);
+    look(w, &c, "k", &no_fields);
+    assert_int_equal(c.result.verdict, CACHE_FETCH);
+    cache_lead_fail(c.result.lead, 0);
+}
+
 static void test_a_broken_body_is_not_kept(void **state)
 {
     struct world *w = *state;
@@ -772,6 +840,8 @@ int main(void)
         TEST(test_stale_while_revalidate_has_one_lead),
         TEST(test_no_cache_responses_do_not_queue),
         TEST(test_a_5xx_leaves_what_is_stored),
+        TEST(test_one_clients_refusal_is_not_everybodys),
+        TEST(test_a_growing_body_is_not_refreshed),
         TEST(test_a_broken_body_is_not_kept),
         TEST(test_a_large_body_is_sent_from_a_file),
         TEST(test_a_body_too_large_streams),
