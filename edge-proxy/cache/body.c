@@ -103,7 +103,7 @@ struct cache_body *body_new(struct cache *c, struct cache_shard *shard, uint64_t
     b->cache = c;
     b->shard = shard;
     b->expected_bytes = expected_bytes;
-    b->held_bytes = is_known ? expected_bytes : 0;
+    b->held_bytes = is_known ? expected_bytes : CACHE_SEGMENT_MIN;
     b->fill = base_zalloc(1, sizeof(*b->fill));
     waiters_init(&b->fill->waiters);
     waiters_init(&b->fill->resume);
@@ -186,20 +186,42 @@ static void on_window_moved(struct cache_body *b)
 
 /* ---- Filling ---- */
 
+static size_t next_cap(size_t cap)
+{
+    return cap * 2 > CACHE_SEGMENT_MAX ? CACHE_SEGMENT_MAX : cap * 2;
+}
+
+/* Of the segments that n more bytes need behind the last one. */
+static uint64_t missing_bytes(const struct cache_body *b, size_t n)
+{
+    size_t cap = b->last->cap;
+    size_t room =
+        cap - (size_t)(atomic_load_explicit(&b->available, memory_order_relaxed) - b->last->start);
+    uint64_t missing = 0;
+
+    for (; n > room; room = cap) {
+        n -= room;
+        cap = next_cap(cap);
+        missing += cap;
+    }
+    return missing;
+}
+
 /* May n more bytes be kept? Else the window opens. */
 static bool can_store_more(struct cache_object *o, size_t n)
 {
     struct cache_body *b = o->body;
     uint64_t size = atomic_load_explicit(&b->available, memory_order_relaxed) + n;
+    uint64_t missing = missing_bytes(b, n);
 
     if (b->expected_bytes != UINT64_MAX)
         return true; /* reserved at the start */
     if (atomic_load_explicit(&b->fill->is_windowed, memory_order_relaxed))
         return false;
     if (size > atomic_load_explicit(&b->cache->max_object_bytes, memory_order_relaxed) ||
-        !store_reserve(b->cache, n))
+        (missing > 0 && !store_reserve(b->cache, missing)))
         return false;
-    b->held_bytes += n;
+    b->held_bytes += missing;
     return true;
 }
 
@@ -212,9 +234,7 @@ static void copy_in(struct cache_body *b, const uint8_t *bytes, size_t n)
         size_t part = b->last->cap - used < n ? b->last->cap - used : n;
 
         if (part == 0) {
-            size_t cap = b->last->cap * 2;
-
-            add_segment(b, cap > CACHE_SEGMENT_MAX ? CACHE_SEGMENT_MAX : cap);
+            add_segment(b, next_cap(b->last->cap));
             continue;
         }
         memcpy(b->last->bytes + used, bytes, part);

@@ -90,7 +90,7 @@ void cache_lead_fail(struct cache_lead *lead, unsigned status)
 static struct cache_body *reserve_body(struct cache *c, struct cache_shard *s, uint64_t body_bytes)
 {
     if (body_bytes == UINT64_MAX)
-        return body_new(c, s, UINT64_MAX);
+        return store_reserve(c, CACHE_SEGMENT_MIN) ? body_new(c, s, UINT64_MAX) : NULL;
     if (body_bytes > atomic_load_explicit(&c->max_object_bytes, memory_order_relaxed) ||
         !store_reserve(c, body_bytes))
         return NULL;

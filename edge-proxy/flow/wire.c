@@ -146,10 +146,14 @@ static enum wire_verdict read_tls(struct worker *worker, struct wire *w, char *t
         }
         *n += (size_t)got;
     } while (*n < room && SSL_has_pending(w->ssl));
-    /* A key update or an alert may want an answer. */
-    if (worker->n_tls_batch > 0 && w->rest == NULL && send_batch(worker, w) == WIRE_ERROR)
+    /* What the peer asked of TLS itself may want an answer: an alert, say. It cannot overtake what
+     * the kernel has not taken yet, and a peer that asks without reading is not worth a queue. */
+    if (worker->n_tls_batch > 0 && w->rest != NULL) {
+        worker->n_tls_batch = 0;
         return WIRE_ERROR;
-    worker->n_tls_batch = 0;
+    }
+    if (send_batch(worker, w) == WIRE_ERROR)
+        return WIRE_ERROR;
     return *n > 0 ? WIRE_OK : v;
 }
 

@@ -217,13 +217,7 @@ static void pass_response(struct request *r, struct str why)
 
 static void take_response(struct request *r, const struct freshness_exchange *x)
 {
-    const struct http_framing *framing = upstream_framing(r->x);
-    struct cache_response response = {
-        .exchange = x,
-        .body_bytes = framing->body == HTTP_BODY_NONE     ? 0
-                      : framing->body == HTTP_BODY_LENGTH ? framing->length
-                                                          : UINT64_MAX,
-    };
+    struct cache_response response = {.exchange = x, .body_bytes = upstream_body_bytes(r->x)};
     struct cache_object *fill = cache_lead_store(r->lead, &response);
 
     r->lead = NULL;

@@ -84,6 +84,8 @@ void conn_want(struct upstream_conn *c, short interest)
         return;
     event_assign(&c->event, c->u->w->base, c->wire.fd, interest | EV_PERSIST, on_event, c);
     ensure(event_add(&c->event, NULL) == 0);
+    if (interest & EV_READ && wire_has_pending(&c->wire)) /* the kernel will not tell of it */
+        event_active(&c->event, EV_READ, 0);
 }
 
 struct upstream_conn *conn_open(struct upstream_worker *u, const struct upstream_pool *p,

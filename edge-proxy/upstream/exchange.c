@@ -69,8 +69,10 @@ void exchange_set_timeout(struct upstream_exchange *x, uint32_t ms)
 static void release_conn(struct upstream_exchange *x)
 {
     struct upstream_conn *c = x->c;
-    bool is_clean = x->framing.is_keep_alive && x->is_request_sent && x->out == NULL &&
-                    !wire_has_rest(&c->wire) && x->in->start == x->in->end && x->body.is_ended;
+    bool is_sent =
+        x->is_request_sent && !x->is_request_broken && x->out == NULL && !wire_has_rest(&c->wire);
+    bool is_read = x->body.is_ended && x->in->start == x->in->end && !wire_has_pending(&c->wire);
+    bool is_clean = x->framing.is_keep_alive && is_sent && is_read;
 
     x->step = STEP_OVER;
     if (!is_clean) {
@@ -393,6 +395,15 @@ const struct http_head *upstream_head(const struct upstream_exchange *x)
 const struct http_framing *upstream_framing(const struct upstream_exchange *x)
 {
     return &x->framing;
+}
+
+uint64_t upstream_body_bytes(const struct upstream_exchange *x)
+{
+    if (x->framing.body == HTTP_BODY_NONE)
+        return 0;
+    if (x->framing.body == HTTP_BODY_LENGTH)
+        return x->framing.length;
+    return x->body.is_ended ? x->body.ready_end - x->body.ready : UINT64_MAX;
 }
 
 enum body_verdict upstream_body_peek(struct upstream_exchange *x, struct str *data)

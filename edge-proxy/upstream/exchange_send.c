@@ -124,8 +124,7 @@ void exchange_pump(struct upstream_exchange *x)
     if (v == WIRE_OK && !x->is_request_sent)
         v = send_body(x);
     if (v == WIRE_ERROR || v == WIRE_EOF) {
-        x->is_request_sent = true;
-        x->framing.is_keep_alive = false;
+        x->is_request_sent = x->is_request_broken = true;
         buffer_give(x->u->w, x->out);
         x->out = NULL;
         exchange_set_timeout(x, x->r.pools->body_idle_ms);

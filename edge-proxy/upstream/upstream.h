@@ -115,6 +115,9 @@ enum upstream_failure upstream_failure(const struct upstream_exchange *x);
 /* The final head (or a 101); NULL: not yet. */
 const struct http_head *upstream_head(const struct upstream_exchange *x);
 const struct http_framing *upstream_framing(const struct upstream_exchange *x);
+/* Of the body, before any of it is consumed: as framed, or because it has all come already.
+ * UINT64_MAX: not known. */
+uint64_t upstream_body_bytes(const struct upstream_exchange *x);
 enum body_verdict upstream_body_peek(struct upstream_exchange *x, struct str *data);
 void upstream_body_consume(struct upstream_exchange *x, size_t n);
 /* The request's body has more, or has ended. */

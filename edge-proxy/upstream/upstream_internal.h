@@ -121,7 +121,7 @@ struct upstream_exchange {
     struct upstream_conn *c;        /* NULL: given back, or none */
     enum exchange_step step;
     enum upstream_failure failure;
-    bool is_reused, has_sent, has_answered, is_request_sent, has_head, is_tunnel;
+    bool is_reused, has_sent, has_answered, is_request_sent, is_request_broken, has_head, is_tunnel;
     struct chunker chunker;
     struct buffer *in;  /* the response */
     struct buffer *out; /* what is left of the request head, NULL: nothing */
