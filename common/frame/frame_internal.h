@@ -41,6 +41,7 @@ struct frame_link {
     struct event ready, timer;
     int64_t deadline_ms; /* of connect and handshake, or of finishing */
     int64_t heard_ms;    /* newest whole frame */
+    bool was_spared;     /* by the idle deadline since then, to read what was waiting */
     int64_t moved_ms;    /* newest progress of what is sent */
     struct {
         uint8_t *p;
