@@ -30,11 +30,19 @@ struct slot {
     struct wire_query q;
 };
 
+/* A name of the chain that has been answered, and with what. */
+struct link {
+    uint64_t hash;
+    const struct zone_rrset *rrset;
+};
+
 struct answer_context {
     const struct snapshot_slot *world;
     struct metrics_block *counters;
     uint64_t random;
-    struct wire_name links[2]; /* the chain's current name and the next */
+    struct wire_name names[2]; /* the chain's current name and the next */
+    struct link chain[CHAIN_MAX];
+    size_t n_chain; /* those before the current name */
     struct slot slots[GROUP];
 };
 
@@ -208,8 +216,21 @@ static enum step add_referral(struct answer_context *c, struct slot *s, struct m
 static enum step add_negative(struct answer_context *c, struct slot *s, struct message *m);
 static enum step add_any(struct answer_context *c, struct slot *s, struct message *m);
 
-/* The RCODE is that of the last name, RFC 6604 section 3. A chain that leaves the zone, or is
- * longer than CHAIN_MAX, is left to the resolver to follow. */
+/* The next name of the chain; false: it has been answered, the chain is a loop. A name outside the
+ * zone is not looked for, which leaves the last one's hash and ends the chain too. */
+static bool find_link(struct answer_context *c, struct slot *s, const struct message *m)
+{
+    c->chain[c->n_chain++] = (struct link){s->lookup.hash, s->lookup.rrset};
+    s->found = zone_find_next(&s->lookup, m->name, s->q.qtype);
+    for (size_t i = 0; i < c->n_chain; i++) {
+        if (c->chain[i].hash == s->lookup.hash)
+            return false;
+    }
+    return true;
+}
+
+/* The RCODE is that of the last name, RFC 6604 section 3. A chain that leaves the zone, leads back
+ * or is longer than CHAIN_MAX, is left to the resolver to follow. */
 static void answer_question(struct answer_context *c, const struct world *w, struct slot *s,
                             struct message *m)
 {
@@ -223,11 +244,10 @@ static void answer_question(struct answer_context *c, const struct world *w, str
     m->is_authoritative = true;
     m->apex_bytes = s->lookup.zone->apex.length;
     m->apex_at = (uint16_t)(WIRE_HEADER + s->q.qname.length - m->apex_bytes);
+    c->n_chain = 0;
     step = answer_name(c, w, s, m);
-    for (int links = 1; unlikely(step == STEP_FOLLOW) && links < CHAIN_MAX; links++) {
-        s->found = zone_find_next(&s->lookup, m->name, s->q.qtype);
+    while (unlikely(step == STEP_FOLLOW) && c->n_chain + 1 < CHAIN_MAX && find_link(c, s, m))
         step = answer_name(c, w, s, m);
-    }
     if (unlikely(step == STEP_FULL))
         message_truncate(m);
 }
@@ -378,7 +398,7 @@ static enum step add_steered(struct answer_context *c, const struct world *w, st
 /* The other one of the two names than the message's current one. */
 static struct wire_name *next_link(struct answer_context *c, const struct message *m)
 {
-    return m->name == &c->links[0] ? &c->links[1] : &c->links[0];
+    return m->name == &c->names[0] ? &c->names[1] : &c->names[0];
 }
 
 static enum step add_cname(struct answer_context *c, struct slot *s, struct message *m)
@@ -394,6 +414,16 @@ static enum step add_cname(struct answer_context *c, struct slot *s, struct mess
     return STEP_FOLLOW;
 }
 
+/* A DNAME can lead below itself; it still stands in the answer once. */
+static bool has_rrset(const struct answer_context *c, const struct zone_rrset *rrset)
+{
+    for (size_t i = 0; i < c->n_chain; i++) {
+        if (c->chain[i].rrset == rrset)
+            return true;
+    }
+    return false;
+}
+
 /* The DNAME itself and a CNAME made from it, with the same TTL (RFC 6672 section 3.1). */
 static enum step add_dname(struct answer_context *c, struct slot *s, struct message *m)
 {
@@ -402,7 +432,8 @@ static enum step add_dname(struct answer_context *c, struct slot *s, struct mess
     struct wire_name *next = next_link(c, m), target;
     uint32_t cname_at;
 
-    if (!message_add_rrset(m, SECTION_ANSWER, dname, message_suffix_at(m, owner_bytes)))
+    if (!has_rrset(c, dname) &&
+        !message_add_rrset(m, SECTION_ANSWER, dname, message_suffix_at(m, owner_bytes)))
         return STEP_FULL;
     zone_target_name(s->lookup.zone, dname, &target);
     if (!answer_substitute(m->name, owner_bytes, &target, next)) {

@@ -182,6 +182,7 @@ static const char answer_world_zone[] =
     "nodata CNAME mail\n"
     "loop1 CNAME loop2\n"
     "loop2 CNAME loop1\n"
+    "*.wildloop CNAME x.wildloop\n"
     "geo CNAME www\n"
     "www TXT \"beside\"\n"
     "*.wild A 192.0.2.99\n"
@@ -197,6 +198,9 @@ static const char answer_world_zone[] =
     "ns.other-child A 192.0.2.101\n"
     "tochild CNAME deep.child\n"
     "tree DNAME forest\n"
+    "growing DNAME a.growing\n"
+    "ping DNAME pong\n"
+    "pong DNAME ping\n"
     "oak.forest A 192.0.2.77\n"
     "away DNAME elsewhere.org.\n"
     "_sip._tcp SRV 1 2 5060 host\n";
