@@ -24,7 +24,6 @@ WORKLOADS = {
     "tls-1k": ("HTTPS: cache hit 1 KiB, connections kept", 10_000, "/1k", 1 << 10, 64, "tls", []),
     "tls-new": ("HTTPS: cache hit 1 KiB, a new connection each", None, "/1k", 1 << 10, 16, "tls", ["-N"]),
 }
-WORKLOAD_NAMES = list(WORKLOADS)
 
 
 class Site:
