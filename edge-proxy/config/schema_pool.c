@@ -191,7 +191,9 @@ static const struct conf_field POOL_FIELDS[] = {
         .place = CONF_AT(struct file_pool, check_place),
         .of = &CHECK,
         .none = "off",
-        .help = "How the origins' health is watched. Absent: only by the requests themselves.",
+        .help =
+            "How the origins' health is watched. Absent: only by the requests themselves. An edge "
+            "with a route to a pool that has no healthy origin reports that it cannot serve.",
     },
     {
         .key = "connect-timeout",

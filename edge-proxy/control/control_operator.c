@@ -26,6 +26,17 @@ static void on_status(struct control *c, struct frame_link *link)
 
 static void on_drain(struct control *c, struct frame_link *link, const Gslb__DrainRequest *request)
 {
+    const char *name = c->config != NULL ? c->config->name : "";
+
+    /* Whoever names another edge has the wrong socket. */
+    if (request->edge[0] != '\0' && strcmp(request->edge, name) != 0) {
+        struct text error = {0};
+
+        text_addf(&error, "this is the edge '%s', not '%s'", name, request->edge);
+        frame_link_reply_text(link, NULL, error.p);
+        text_free(&error);
+        return;
+    }
     control_set_drain(c, request->is_on, request->reason);
     frame_link_reply_text(
         link, request->is_on ? "this edge is draining" : "this edge is no longer draining", NULL);
