@@ -128,11 +128,14 @@ static bool has_family(const struct config *c, const struct config_service *s, u
     return false;
 }
 
-/* "GeoLite2-City, built …; 12034 IPv4 and 4402 IPv6 prefixes, 1.2 MiB, compiled in 140 ms" */
+/* "geo.mmdb (GeoLite2-City), built …; 12034 IPv4 and 4402 IPv6 prefixes in 1.2 MiB, compiled in
+ * 140 ms"; services of other regions have prefixes of their own, which are added up. */
 static char *describe(const struct shared_steering *x)
 {
     struct text t = {0};
+    struct geo_map_stats sum = {0};
     char *databases, size[TEXT_SHORT];
+    unsigned n_maps = 0;
 
     if (x->geo == NULL)
         return base_strdup("none: no location is known");
@@ -145,9 +148,19 @@ static char *describe(const struct shared_steering *x)
         if (x->items[i].map == NULL)
             continue;
         stats = geo_map_get_stats(x->items[i].map);
-        text_addf(&t, "; %u IPv4 and %u IPv6 prefixes in %s, compiled in %.0f ms", stats.leaves_v4,
-                  stats.leaves_v6, text_format_bytes(stats.bytes, size), stats.compile_ms);
+        n_maps++;
+        sum.leaves_v4 += stats.leaves_v4;
+        sum.leaves_v6 += stats.leaves_v6;
+        sum.bytes += stats.bytes;
+        sum.compile_ms += stats.compile_ms;
     }
+    if (n_maps == 0)
+        return t.p;
+    text_adds(&t, "; ");
+    if (n_maps > 1)
+        text_addf(&t, "%u maps: ", n_maps);
+    text_addf(&t, "%u IPv4 and %u IPv6 prefixes in %s, compiled in %.0f ms", sum.leaves_v4,
+              sum.leaves_v6, text_format_bytes(sum.bytes, size), sum.compile_ms);
     return t.p;
 }
 

@@ -107,12 +107,14 @@ static void on_frame(void *arg, struct frame_link *link, const Gslb__Frame *fram
 static void on_close(void *arg, struct frame_link *link, enum frame_close why, const char *detail)
 {
     struct asker *a = arg;
+    bool was_open = a->is_open;
 
     a->link = NULL;
     a->is_open = false;
     if (a->request == NULL)
         return;
-    text_addf(a->error, "%s closed the connection: %s", asker_name(a), detail);
+    text_addf(a->error, was_open ? "%s closed the connection: %s" : "no connection to %s: %s",
+              asker_name(a), detail);
     if (why == FRAME_CLOSE_HANDSHAKE || why == FRAME_CLOSE_PEER)
         text_adds(a->error, a->target.server != NULL
                                 ? "; an operator certificate of the node's CA is needed "
