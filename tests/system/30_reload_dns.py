@@ -256,7 +256,7 @@ def many_reloads_at_once(site):
             site.dns.program.signal(signal.SIGHUP)
         for operator in operators:
             operator.join()
-        load.wait_more(20)
+        load.wait_more(60)
     check_equal([r.returncode for r in results], [0] * 5, str(results))
     wait_until(lambda: site.dns.metrics()['gslb_dns_reloads_total{outcome="taken"}'] > before, "a reload")
 
