@@ -38,6 +38,7 @@ enum {
     CLIENT_SHARE = 8, /* one address may hold an eighth of all connections, … */
     CLIENT_LEAST = 8, /* … and this many in any case */
     ACCEPTS_AT_ONCE = 64,
+    ACCEPTS_AT_END = 2048, /* more than wait for a listener that closes */
     TICK_MS = 250,
     FAST_OPEN_QUEUE = 256,
 };
@@ -389,12 +390,9 @@ static void on_accept_failure(struct tcp_server *s)
         pause_accepting(s);
 }
 
-static void on_accept(evutil_socket_t fd, short what, void *arg)
+static void accept_at_most(struct tcp_server *s, int fd, int n)
 {
-    struct tcp_server *s = arg;
-
-    (void)what;
-    for (int i = 0; i < ACCEPTS_AT_ONCE; i++) {
+    while (n-- > 0) {
         struct addr peer = {.length = sizeof(peer.storage)};
         int accepted = accept4(fd, &peer.sa, &peer.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
@@ -404,6 +402,12 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
         }
         open_connection(s, accepted, &peer);
     }
+}
+
+static void on_accept(evutil_socket_t fd, short what, void *arg)
+{
+    (void)what;
+    accept_at_most(arg, fd, ACCEPTS_AT_ONCE);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -443,7 +447,7 @@ static void give_order(struct tcp_server *s, void (*run)(void *), const struct t
 /* Connections that the kernel has accepted are ours to serve. */
 static void close_listener(struct tcp_server *s, struct listener *l)
 {
-    on_accept(l->fd, EV_READ, s);
+    accept_at_most(s, l->fd, ACCEPTS_AT_END);
     event_free(l->event);
     close(l->fd);
 }
