@@ -25,9 +25,8 @@ struct edge {
 struct health {
     struct health_settings settings;
     size_t n_edges;
-    int64_t now_ms;     /* of the newest call */
-    bool is_suspect;    /* edges are kept */
-    int64_t suspect_ms; /* since when */
+    int64_t now_ms;  /* of the newest call */
+    bool is_suspect; /* edges are kept */
     int64_t keep_until_ms;
     int64_t presume_until_ms; /* see is_presumed */
     bool is_ending;           /* an edge was heard again: the others have until keep_until_ms */
@@ -163,7 +162,6 @@ static void suspect_self(struct health *h)
         h->edges[i].is_kept = h->edges[i].lost_ms >= first && h->edges[i].lost_ms != 0;
     h->is_suspect = true;
     h->is_ending = false;
-    h->suspect_ms = h->now_ms;
     h->keep_until_ms = h->now_ms + h->settings.keep_last_view_ms;
 }
 
@@ -357,7 +355,6 @@ struct health *health_take_over(const struct health *old, const size_t *old_inde
 
     h->is_suspect = old->is_suspect;
     h->is_ending = old->is_ending;
-    h->suspect_ms = old->suspect_ms;
     h->keep_until_ms = old->keep_until_ms;
     h->presume_until_ms = old->presume_until_ms;
     for (size_t i = 0; i < n_edges; i++) {

@@ -24,7 +24,6 @@ enum edns_option {
     OPTION_ECS = 8,
     OPTION_COOKIE = 10,
     OPTION_KEEPALIVE = 11,
-    OPTION_PADDING = 12,
 };
 
 enum { ECS_FIXED = 4, COOKIE_CLIENT = 8, COOKIE_FULL_MIN = 16, COOKIE_FULL_MAX = 40 };
@@ -151,9 +150,6 @@ static enum wire_verdict read_option(struct wire_query *q, unsigned code, const 
     case OPTION_KEEPALIVE:
         q->has_keepalive = true;
         break;
-    case OPTION_PADDING:
-        q->has_padding = true;
-        break;
     default:
         break;
     }
@@ -257,14 +253,13 @@ static void begin_query(struct wire_query *q, const uint8_t *packet)
 {
     q->id = bytes_get_u16(packet);
     q->flags_high = packet[2];
-    q->flags_low = packet[3];
     q->has_question = false;
     q->question_bytes = 0;
     q->has_edns = q->has_do = false;
     q->edns_version = 0;
     q->udp_payload_bytes = WIRE_UDP_MIN;
     q->ecs.is_present = false;
-    q->has_nsid = q->has_keepalive = q->has_padding = false;
+    q->has_nsid = q->has_keepalive = false;
     q->cookie_bytes = 0;
     q->cookie = NULL;
 }

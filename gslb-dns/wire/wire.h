@@ -83,7 +83,6 @@ struct wire_ecs {
 struct wire_query {
     uint16_t id;
     uint8_t flags_high;      /* QR Opcode AA TC RD */
-    uint8_t flags_low;       /* RA Z AD CD RCODE */
     bool has_question;       /* without one and yet WIRE_OK: a cookie only, RFC 7873 section 5.4 */
     uint16_t question_bytes; /* QNAME QTYPE QCLASS, at offset WIRE_HEADER, echoed as they came */
     uint16_t qtype, qclass;
@@ -92,7 +91,7 @@ struct wire_query {
     uint8_t edns_version;
     uint16_t udp_payload_bytes; /* at least 512 */
     struct wire_ecs ecs;
-    bool has_nsid, has_keepalive, has_padding;
+    bool has_nsid, has_keepalive;
     uint8_t cookie_bytes;  /* 0: none */
     const uint8_t *cookie; /* in the packet */
 };
