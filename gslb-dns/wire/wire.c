@@ -264,6 +264,18 @@ static void begin_query(struct wire_query *q, const uint8_t *packet)
     q->cookie = NULL;
 }
 
+/* What goes back whatever the opcode means: the question, and an OPT for an OPT (RFC 6891 section
+ * 6.1.1), as far as the message is laid out like a query. */
+static void read_other_opcode(struct wire_query *q, struct reader *r, const uint8_t *packet)
+{
+    unsigned questions = bytes_get_u16(packet + 4);
+    unsigned others = bytes_get_u16(packet + 6) + bytes_get_u16(packet + 8);
+
+    if (questions == 1 && read_question(q, r) &&
+        read_records(q, r, others, packet, false) == WIRE_OK)
+        (void)read_records(q, r, bytes_get_u16(packet + 10), packet, true);
+}
+
 enum wire_verdict wire_parse_query(struct wire_query *q, const uint8_t *packet, size_t n)
 {
     struct reader r = reader_of(packet, n);
@@ -275,15 +287,17 @@ enum wire_verdict wire_parse_query(struct wire_query *q, const uint8_t *packet, 
     begin_query(q, packet);
     if ((q->flags_high & FLAG_QR) != 0)
         return WIRE_DROP_RESPONSE;
-    if ((q->flags_high & OPCODE_MASK) != 0)
+    r.p += WIRE_HEADER;
+    if ((q->flags_high & OPCODE_MASK) != 0) {
+        read_other_opcode(q, &r, packet);
         return WIRE_BAD_OPCODE;
+    }
     questions = bytes_get_u16(packet + 4);
     answers = bytes_get_u16(packet + 6);
     authorities = bytes_get_u16(packet + 8);
     additionals = bytes_get_u16(packet + 10);
     if (questions > 1)
         return WIRE_BAD_COUNT; /* RFC 9619 section 4 */
-    r.p += WIRE_HEADER;
     if (questions == 1 && !read_question(q, &r))
         return WIRE_BAD_NAME;
     /* An IXFR query tells its serial in the authority section, RFC 1995 section 3. */

@@ -167,6 +167,37 @@ static void test_verdicts(void **state)
     }
 }
 
+/* An OPT is due for an OPT even with NOTIMP (check 2), where one can be made out. */
+static void test_other_opcodes(void **state)
+{
+    static const struct {
+        const char *name, *hex;
+        bool has_question, has_edns;
+    } cases[] = {
+        {"header only", "1234 7800 0000 0000 0000 0000", false, false},
+        {"question", "1234 7800 0001 0000 0000 0000" QUESTION, true, false},
+        {"question and OPT", "1234 1000 0001 0000 0000 0001" QUESTION OPT("0000"), true, true},
+        {"UPDATE with records, and OPT",
+         "1234 2800 0001 0001 0001 0001" QUESTION "c00c 0001 0001 00000000 0000"
+         "c00c 0001 0001 00000000 0000" OPT("0000"),
+         true, true},
+        {"records cut short", "1234 2800 0001 0001 0000 0001" QUESTION "c00c 00", true, false},
+        {"no name", "1234 7800 0001 0000 0000 0001 ffff" OPT("0000"), false, false},
+        {"two questions", "1234 7800 0002 0000 0000 0000" QUESTION QUESTION, false, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct wire_query q;
+        uint8_t *memory;
+
+        assert_int_equal(parse(cases[i].hex, &q, &memory), WIRE_BAD_OPCODE);
+        if (q.has_question != cases[i].has_question || q.has_edns != cases[i].has_edns)
+            fail_msg("%s: question %d, EDNS %d", cases[i].name, q.has_question, q.has_edns);
+        free(memory);
+    }
+}
+
 static void test_query_fields(void **state)
 {
     struct wire_query q;
@@ -334,10 +365,11 @@ static void test_types_as_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verdicts),      cmocka_unit_test(test_query_fields),
-        cmocka_unit_test(test_folding),       cmocka_unit_test(test_name_limits),
-        cmocka_unit_test(test_names_as_text), cmocka_unit_test(test_long_names_as_text),
-        cmocka_unit_test(test_is_below),      cmocka_unit_test(test_types_as_text),
+        cmocka_unit_test(test_verdicts),           cmocka_unit_test(test_other_opcodes),
+        cmocka_unit_test(test_query_fields),       cmocka_unit_test(test_folding),
+        cmocka_unit_test(test_name_limits),        cmocka_unit_test(test_names_as_text),
+        cmocka_unit_test(test_long_names_as_text), cmocka_unit_test(test_is_below),
+        cmocka_unit_test(test_types_as_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
