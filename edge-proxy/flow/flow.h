@@ -101,10 +101,12 @@ static inline bool wire_is_plain(const struct wire *w)
 }
 /* One step of SSL_accept or SSL_connect. On WIRE_ERROR OpenSSL's queue holds why. */
 enum wire_verdict wire_handshake(struct worker *worker, struct wire *w);
-/* Bytes that OpenSSL holds and the kernel will not tell of. */
+/* Bytes that OpenSSL holds, or the peer's goodbye that came right behind others: the kernel will
+ * not tell of them. */
 static inline bool wire_has_pending(const struct wire *w)
 {
-    return w->ssl != NULL && SSL_has_pending(w->ssl);
+    return w->ssl != NULL &&
+           (SSL_has_pending(w->ssl) || SSL_get_shutdown(w->ssl) & SSL_RECEIVED_SHUTDOWN);
 }
 static inline bool wire_has_rest(const struct wire *w)
 {
