@@ -160,6 +160,17 @@ const char *text_format_duration_ms(uint64_t ms, char buf[TEXT_SHORT])
     return buf;
 }
 
+void text_clean(char *to, size_t size, const char *from)
+{
+    size_t n = 0;
+
+    for (; *from != '\0' && n + 1 < size; from++)
+        to[n++] = (char)((unsigned char)*from < 0x20 || *from == 0x7f ? '?'
+                         : *from == '"'                               ? '\''
+                                                                      : *from);
+    to[n] = '\0';
+}
+
 unsigned text_distance(struct str a, struct str b)
 {
     enum { LONGEST = 48 };

@@ -46,6 +46,10 @@ MUST_USE bool text_parse_double(struct str s, double *out);
 const char *text_format_bytes(uint64_t bytes, char buf[TEXT_SHORT]);
 const char *text_format_duration_ms(uint64_t ms, char buf[TEXT_SHORT]);
 
+/* Copies what a peer or an operator wrote, cut to size, so that it can stand between double quotes
+ * in a log line and in a table: control characters become '?', double quotes single ones. */
+void text_clean(char *to, size_t size, const char *from);
+
 /* Edits (insert, delete, replace, swap) from a to b; for "did you mean". Long strings: 255. */
 unsigned text_distance(struct str a, struct str b);
 

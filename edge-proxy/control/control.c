@@ -19,15 +19,6 @@ struct control_change {
     struct exporter *exporter; /* fresh, or NULL */
 };
 
-void control_clean(char *to, size_t size, const char *from)
-{
-    size_t n = 0;
-
-    for (; *from != '\0' && n + 1 < size; from++)
-        to[n++] = (unsigned char)*from < 0x20 || *from == 0x7f ? '?' : *from;
-    to[n] = '\0';
-}
-
 static void set_timer(struct control *c, int64_t ms)
 {
     struct timeval after;
@@ -82,7 +73,7 @@ void control_set_drain(struct control *c, bool is_on, const char *reason)
     bool was_on = c->is_draining;
 
     c->is_draining = is_on;
-    control_clean(c->drain_reason, sizeof(c->drain_reason), is_on && reason ? reason : "");
+    text_clean(c->drain_reason, sizeof(c->drain_reason), is_on && reason ? reason : "");
     control_report_now(c);
     if (is_on == was_on)
         return;

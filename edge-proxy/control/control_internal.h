@@ -79,7 +79,4 @@ Gslb__Report *control_build_report(struct control *c, struct arena *arena);
 void control_on_unix(void *arg, int fd);
 void control_close_operators(struct control *c);
 
-/* A peer's words: control characters as '?'. */
-void control_clean(char *to, size_t size, const char *from);
-
 #endif

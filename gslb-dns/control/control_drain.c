@@ -32,8 +32,8 @@ static void keep_drain(struct control *c, const char *name, const char *reason)
     forget_drain(c, name);
     BASE_GROW(c->drains, c->n_drains, c->cap_drains);
     d = &c->drains[c->n_drains++];
-    control_clean(d->name, sizeof(d->name), name);
-    control_clean(d->reason, sizeof(d->reason), reason);
+    text_clean(d->name, sizeof(d->name), name);
+    text_clean(d->reason, sizeof(d->reason), reason);
 }
 
 static void send_drain(struct control *c, struct control_edge *e, bool is_on, const char *reason)
@@ -61,10 +61,10 @@ bool control_apply_drain(struct control *c, size_t i)
     bool is_on = d != NULL || e->is_draining_itself;
     char reason[CONTROL_TEXT];
 
-    control_clean(reason, sizeof(reason),
-                  d != NULL               ? d->reason
-                  : e->is_draining_itself ? e->report->drain_reason
-                                          : "");
+    text_clean(reason, sizeof(reason),
+               d != NULL               ? d->reason
+               : e->is_draining_itself ? e->report->drain_reason
+                                       : "");
     return health_set_drain(c->health, i, is_on, reason[0] != '\0' ? reason : "drained",
                             clock_mono_ms());
 }

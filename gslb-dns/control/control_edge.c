@@ -16,15 +16,6 @@ ptrdiff_t control_find_edge(const struct config *config, const char *name)
     return CONTROL_NO_EDGE;
 }
 
-void control_clean(char *to, size_t size, const char *from)
-{
-    size_t n = 0;
-
-    for (; *from != '\0' && n + 1 < size; from++)
-        to[n++] = (unsigned char)*from < 0x20 || *from == 0x7f ? '?' : *from;
-    to[n] = '\0';
-}
-
 static void log_edge(const struct control *c, size_t i, const struct health_edge *now)
 {
     enum health_state was = c->edges[i].logged;
@@ -82,6 +73,10 @@ void control_edge_open(struct control *c, struct control_peer *peer, size_t i)
 {
     struct control_edge *e = &c->edges[i];
     struct control_peer *old = e->peer;
+    /* Two processes with one certificate would take each other's link for ever. */
+    const char *hint =
+        old != NULL ? " replaces=yes hint=\"if this goes on: do two edges share a certificate?\""
+                    : "";
 
     peer->edge = (ptrdiff_t)i;
     e->peer = peer;
@@ -89,7 +84,7 @@ void control_edge_open(struct control *c, struct control_peer *peer, size_t i)
     snprintf(e->remote, sizeof(e->remote), "%s", frame_link_remote(peer->link));
     if (old != NULL)
         frame_link_close(old->link, FRAME_CLOSE_REPLACED, NULL);
-    log_info("control", "edge connected edge=%s remote=%s", peer->id.name, e->remote);
+    log_info("control", "edge connected edge=%s remote=%s%s", peer->id.name, e->remote, hint);
     control_settle(c, health_on_connect(c->health, i, clock_mono_ms()));
 }
 
@@ -115,7 +110,7 @@ static void on_hello(struct control *c, struct control_peer *peer, const Gslb__H
     Gslb__Frame frame = GSLB__FRAME__INIT;
     uint64_t idle_ms = 5 * (uint64_t)hello->report_interval_ms;
 
-    control_clean(e->software, sizeof(e->software), hello->software);
+    text_clean(e->software, sizeof(e->software), hello->software);
     if (idle_ms < CONTROL_EDGE_IDLE_MS)
         idle_ms = CONTROL_EDGE_IDLE_MS;
     if (idle_ms > CONTROL_OPERATOR_IDLE_MS)
@@ -160,7 +155,7 @@ static void on_report(struct control *c, struct control_peer *peer, const Gslb__
     e->is_draining_itself = r->is_draining;
     send_ack(peer, r->sequence);
     control_follow_drain(c, i);
-    control_clean(reason, sizeof(reason), r->reason);
+    text_clean(reason, sizeof(reason), r->reason);
     is_changed = health_on_report(c->health, i, r->can_serve,
                                   reason[0] != '\0' ? reason : "says it cannot serve", now_ms);
     control_settle(c, control_apply_drain(c, i) || is_changed);
@@ -177,7 +172,7 @@ static void on_result(struct control_edge *e, const struct control_peer *peer,
         e->has_obeyed = true;
         return;
     }
-    control_clean(words, sizeof(words), result->error);
+    text_clean(words, sizeof(words), result->error);
     log_warn("control", "edge did not obey edge=%s reason=\"%s\"", peer->id.name, words);
 }
 

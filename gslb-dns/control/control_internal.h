@@ -142,7 +142,4 @@ struct outcome control_save_state(const struct control *c);
 /* control_request.c */
 void control_request(struct control *c, struct control_peer *peer, const Gslb__Request *request);
 
-/* A peer's words for logs and state: at most size - 1 bytes, control characters as '?'. */
-void control_clean(char *to, size_t size, const char *from);
-
 #endif

@@ -31,7 +31,7 @@ static bool read_drain(struct str rest, struct control_drain *d)
     memcpy(d->name, rest.p, n);
     if (space != NULL)
         snprintf(reason, sizeof(reason), "%.*s", (int)(rest.n - n - 1), space + 1);
-    control_clean(d->reason, sizeof(d->reason), reason);
+    text_clean(d->reason, sizeof(d->reason), reason);
     return true;
 }
 

@@ -219,12 +219,28 @@ static void files_are_read_whole(void **state)
     assert_int_equal(errno, EISDIR);
 }
 
+static void test_clean(void **state)
+{
+    char out[8];
+
+    text_clean(out, sizeof(out), "a\n\"b\"");
+    assert_string_equal(out, "a?'b'");
+    text_clean(out, sizeof(out), "123456789");
+    assert_string_equal(out, "1234567");
+    text_clean(out, sizeof(out), "");
+    assert_string_equal(out, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers_are_read),      cmocka_unit_test(doubles_are_read),
-        cmocka_unit_test(slices_compare),        cmocka_unit_test(sizes_and_durations_are_short),
-        cmocka_unit_test(distance_counts_edits), cmocka_unit_test(builder_grows),
+        cmocka_unit_test(test_clean),
+        cmocka_unit_test(numbers_are_read),
+        cmocka_unit_test(doubles_are_read),
+        cmocka_unit_test(slices_compare),
+        cmocka_unit_test(sizes_and_durations_are_short),
+        cmocka_unit_test(distance_counts_edits),
+        cmocka_unit_test(builder_grows),
         cmocka_unit_test(files_are_read_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
