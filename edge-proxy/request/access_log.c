@@ -113,10 +113,18 @@ struct access_log *access_log_new(void)
     return l;
 }
 
+/* A pipe that nobody reads is refused (ENXIO) rather than waited for; once open, only the log's
+ * thread ever waits. */
 static int open_file(const char *path)
 {
-    return strcmp(path, "-") == 0 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
-                                  : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+    int fd;
+
+    if (strcmp(path, "-") == 0)
+        return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
+    if (fd >= 0)
+        ensure(fcntl(fd, F_SETFL, O_APPEND) == 0);
+    return fd;
 }
 
 int access_log_open(const char *path, struct errors *errors, struct place place)
@@ -125,7 +133,9 @@ int access_log_open(const char *path, struct errors *errors, struct place place)
 
     if (fd < 0)
         errors_add(errors, place, "cannot open the access log %s: %s%s", path, strerror(errno),
-                   errno == ENOENT ? ": its folder does not exist" : "");
+                   errno == ENOENT  ? ": its folder does not exist"
+                   : errno == ENXIO ? ": it is a pipe that nobody reads"
+                                    : "");
     return fd;
 }
 
