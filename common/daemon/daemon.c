@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "common/daemon/daemon.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,13 +64,20 @@ void daemon_notify(const char *state)
     close(fd);
 }
 
-uint64_t daemon_raise_file_limit(void)
+struct outcome daemon_raise_file_limit(uint64_t least, uint64_t *limit, struct errors *errors)
 {
-    struct rlimit limit;
+    struct rlimit files;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return 1024;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-    return limit.rlim_cur;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        files.rlim_max = 1024;
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+    *limit = files.rlim_cur;
+    if (*limit >= least)
+        return OUTCOME_OK;
+    errors_add(errors, (struct place){0},
+               "the limit of open files is %" PRIu64 ", at least %" PRIu64
+               " are needed: raise it (LimitNOFILE=, ulimit -n)",
+               *limit, least);
+    return OUTCOME_FAILED;
 }

@@ -8,6 +8,7 @@
 #define COMMON_DAEMON_H
 
 #include "common/base/base.h"
+#include "common/error/error.h"
 
 #include <signal.h>
 
@@ -21,7 +22,9 @@ int daemon_open_signals(void);
 int daemon_take_signal(int fd);
 /* "READY=1", "RELOADING=1\nMONOTONIC_USEC=…", "STATUS=…": nothing happens outside systemd. */
 void daemon_notify(const char *state);
-/* Raises the soft limit of open files to the hard one; returns it. */
-uint64_t daemon_raise_file_limit(void);
+/* Raises the soft limit of open files to the hard one, and gives it. Fails when it is below least,
+ * without which the program could not even start. */
+struct outcome daemon_raise_file_limit(uint64_t least, uint64_t *limit,
+                                       struct errors *errors) MUST_USE;
 
 #endif

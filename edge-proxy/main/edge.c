@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 enum { HOUSEKEEPING_MS = 1000, DRAIN_LOOK_MS = 50, LOG_CLOSE_MS = 2000 };
+/* Open files of the process and of each worker, besides listeners and connections. */
+enum { FILES = 32, FILES_PER_WORKER = 8 };
 
 struct edge_worker {
     struct loop *loop;
@@ -364,16 +366,25 @@ struct outcome edge_check(const char *path, struct errors *errors)
     return errors->n_errors == before ? OUTCOME_OK : OUTCOME_FAILED;
 }
 
-static void check_file_limit(const struct config *config)
+static unsigned count_workers(const struct config *config)
 {
-    uint64_t limit = daemon_raise_file_limit();
+    return config->workers != 0 ? config->workers : net_cpu_count();
+}
 
+static struct outcome check_file_limit(const struct config *config, struct errors *errors)
+{
+    uint64_t limit,
+        least = FILES + count_workers(config) * (FILES_PER_WORKER + config->n_listeners);
+
+    if (has_failed(daemon_raise_file_limit(least, &limit, errors)))
+        return OUTCOME_FAILED;
     /* A client's connection may need one to an origin. */
     if (limit < 2 * (uint64_t)config->limits.max_connections)
         log_warn("main",
                  "the limit of open files is low for max-connections files=%" PRIu64
                  " max_connections=%u: raise it (LimitNOFILE=, ulimit -n)",
                  limit, config->limits.max_connections);
+    return OUTCOME_OK;
 }
 
 static struct edge *make_edge(const char *path, struct generation *g)
@@ -393,7 +404,7 @@ static struct edge *make_edge(const char *path, struct generation *g)
     e->shared.log = access_log_new();
     e->shared.on_generation_unused = on_generation_unused;
     e->shared.arg = e;
-    start_workers(e, config->workers != 0 ? config->workers : net_cpu_count());
+    start_workers(e, count_workers(config));
     e->listen = listen_new(e->listen_workers, e->n_workers);
     e->control = control_new(e->loop, &(struct control_hooks){
                                           .arg = e,
@@ -414,7 +425,10 @@ struct edge *edge_start(const char *path, struct errors *errors)
 
     if (g == NULL)
         return NULL;
-    check_file_limit(g->config);
+    if (has_failed(check_file_limit(g->config, errors))) {
+        generation_free(g);
+        return NULL;
+    }
     e = make_edge(path, g);
     for (unsigned i = 0; i < e->n_workers; i++)
         loop_start(e->workers[i].loop);

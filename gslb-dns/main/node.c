@@ -20,6 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Open files without which the loops cannot start; sockets that lack one say so themselves. */
+enum { FILES_LEAST = 64 };
+
 /* A load on a thread of its own; it comes back by the loop's mailbox. */
 struct load {
     struct node *node;
@@ -432,13 +435,17 @@ struct node *node_start(const char *path, struct errors *errors)
         .metrics = on_metrics,
     };
     struct generation *first;
+    uint64_t limit;
 
+    if (has_failed(daemon_raise_file_limit(FILES_LEAST, &limit, errors))) {
+        free(n);
+        return NULL;
+    }
     n->path = path;
     n->metrics = (struct metrics){.table = answer_counter_table, .n = ANSWER_COUNTER_COUNT};
     daemon_hold_reloads();
     first = generation_load(path, NULL, errors);
     n->signal_fd = daemon_open_signals();
-    daemon_raise_file_limit();
     n->loop = loop_new("gslb-dns");
     n->signals = event_new(loop_base(n->loop), n->signal_fd, EV_READ | EV_PERSIST, on_signal, n);
     n->publish = event_new(loop_base(n->loop), -1, 0, on_publish, n);
