@@ -222,6 +222,7 @@ install: all
 	install deploy/certs/make-certs $(DESTDIR)$(PREFIX)/share/gslb/certs/
 	install -m 644 $(wildcard deploy/geoip/*) $(DESTDIR)$(PREFIX)/share/gslb/geoip/
 	cp -r deploy/examples/. $(DESTDIR)$(PREFIX)/share/gslb/examples/
+	sed -i 's|\.\./geoip/|$(PREFIX)/share/gslb/geoip/|' $(DESTDIR)$(PREFIX)/share/gslb/examples/gslb-dns.yaml
 	for unit in gslb-dns edge-proxy; do \
 		sed 's|@PREFIX@|$(PREFIX)|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g' deploy/systemd/$$unit.service \
 			>$(DESTDIR)$(UNITDIR)/$$unit.service || exit 1; done
