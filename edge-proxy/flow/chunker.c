@@ -30,7 +30,7 @@ int chunker_wrap(struct chunker *c, struct iovec *iov, int n)
         left -= iov[i].iov_len;
     }
     iov[0] = (struct iovec){c->head + c->head_sent, (size_t)(c->head_bytes - c->head_sent)};
-    iov[n + 1] = (struct iovec){HTTP_CHUNK_END + 2 - c->tail_left, c->tail_left};
+    iov[n + 1] = (struct iovec){&HTTP_CHUNK_END[2 - c->tail_left], c->tail_left};
     return n + 2;
 }
 
