@@ -148,8 +148,7 @@ static void write_own(struct request *r, struct writer *w)
         http_write_known(w, FIELD_ALLOW, STR("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
     if (status == 503)
         http_write_known(w, FIELD_RETRY_AFTER, STR("5"));
-    if (r->route.route != NULL && !r->is_redirect)
-        write_cache_status(r, w);
+    write_cache_status(r, w);
 }
 
 /* RFC 9110 section 15.4.5: a 304 says what identifies and dates the response; and a 416 has no

@@ -31,6 +31,7 @@ void request_answer(struct request *r, unsigned status)
 void request_refuse(struct request *r, enum http_verdict why)
 {
     worker_count(request_flow(r), counters_of_verdict(why));
+    r->cache_status.detail = str_of(http_verdict_label(why));
     request_refuse_status(r, http_verdict_status(why));
 }
 

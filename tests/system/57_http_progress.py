@@ -22,7 +22,8 @@ def edit(config, site):
     config["pools"]["app"]["first-byte-timeout"] = "30s"
     config["pools"]["secure"] = {"origins": [site.secure.address],
                                  "tls": {"ca": str(site.certs.ca), "server-name": HOST}}
-    config["sites"][HOST]["routes"].update({"/pass/": {"pool": "app", "cache": False},
+    config["pools"]["dead"] = {"origins": ["127.0.0.1:1"]}
+    config["sites"][HOST]["routes"].update({"/pass/": {"pool": "app", "cache": False}, "/dead/": "dead",
                                             "/secure/": "secure",
                                             "/secure/pass/": {"pool": "secure", "cache": False}})
 
@@ -125,6 +126,22 @@ def upload_that_is_done_waits_for_its_answer(site, framing, parts):
 def old_protocol_is_logged_as_what_it_is(site):
     site.edge.http.raw(f"GET /pass/old HTTP/1.0\r\nHost: {HOST}\r\n\r\n".encode())
     check_equal(logged(site.edge, "/pass/old")["protocol"], "HTTP/1.0")
+
+
+@case_table({"no such site": (b"GET / HTTP/1.1\r\nHost: other.test\r\n\r\n", 421),
+             "a broken head": (b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400),
+             "a method": (f"TRACE / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode(), 405),
+             "a dead origin": (f"GET /dead/ HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode(), 502)})
+def own_answers_are_dated_named_and_not_kept(site, request, status):
+    with site.edge.http.connect() as c:
+        c.send(request)
+        got = c.read_response()
+    check_equal(got.status, status)
+    check_equal(got.header("cache-control"), "no-store")
+    check(got.header("date"), "a Date")
+    check_equal(got.header("cache-status").split(";")[0], "edge-1")
+    for said in [got.text, *(value for _, value in got.fields)]:
+        check("127.0.0.1" not in said and "app" not in said, f"names what is behind it: {said}")
 
 
 main(build)
