@@ -169,6 +169,7 @@ test-asan test-tsan: test-%:
 lint:
 	@tests/lint/ranks
 	@tests/lint/style
+	@tests/lint/rooms
 
 analyze:
 	@deploy/setup analyze
@@ -220,7 +221,7 @@ install: all
 	install $(BUILD)/bin/gslbctl $(DESTDIR)$(PREFIX)/bin/
 	install $(BUILD)/bin/gslb-dns $(BUILD)/bin/edge-proxy $(DESTDIR)$(PREFIX)/sbin/
 	install deploy/certs/make-certs $(DESTDIR)$(PREFIX)/share/gslb/certs/
-	install -m 644 $(wildcard deploy/geoip/*) $(DESTDIR)$(PREFIX)/share/gslb/geoip/
+	install -m 644 $(filter-out %.py,$(wildcard deploy/geoip/*)) $(DESTDIR)$(PREFIX)/share/gslb/geoip/
 	cp -r deploy/examples/. $(DESTDIR)$(PREFIX)/share/gslb/examples/
 	sed -i 's|\.\./geoip/|$(PREFIX)/share/gslb/geoip/|' $(DESTDIR)$(PREFIX)/share/gslb/examples/gslb-dns.yaml
 	for unit in gslb-dns edge-proxy; do \

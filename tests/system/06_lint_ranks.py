@@ -91,4 +91,24 @@ def good_style_passes():
     check_equal((result.returncode, result.stderr), (0, ""))
 
 
+ROOMS = ("| gslb-dns | its job |\n|---|---|\n| `answer` | answers |\n| `wire` | reads |\n\n"
+         "| edge-proxy | its job |\n|---|---|\n| `http` | reads |\n\n| common | its job |\n|---|---|\n")
+FOLDERS = {f"{room}/x.c": SPDX for room in ("gslb-dns/answer", "gslb-dns/wire", "edge-proxy/http")}
+
+
+@case_table({
+    "right": ("", "", 0, ""),
+    "missing": ("| `wire` | reads |\n", "", 1, "gslb-dns/wire is missing"),
+    "stale": ("| `http`", "| `nosuch` | gone |\n| `http`", 1, "there is no room edge-proxy/nosuch"),
+    "twice": ("| `http`", "| `http` | again |\n| `http`", 1, "http stands here more than once"),
+    "order": ("| `answer` | answers |\n| `wire` | reads |", "| `wire` | reads |\n| `answer` | answers |",
+              1, "answer comes here"),
+    "empty": ("| answers |", "|  |", 1, "one sentence"),
+})
+def rooms_of_the_readme(old, new, code, message):
+    result = lint("rooms", {**FOLDERS, "README.md": "## Rooms\n\n" + ROOMS.replace(old, new)})
+    check_equal(result.returncode, code, result.stderr)
+    check_in(message, result.stderr)
+
+
 main()
