@@ -17,7 +17,8 @@
 /* What scripts may rely on. */
 enum gslbctl_exit {
     GSLBCTL_FINE = 0,
-    GSLBCTL_BAD_NEWS = 1, /* the answer is: a region without a usable edge, no answer, refused */
+    GSLBCTL_BAD_NEWS =
+        1, /* the answer is: a region without a usable edge, all edges lost, no answer, refused */
     GSLBCTL_USAGE = 2,
     GSLBCTL_UNREACHABLE = 3,
 };

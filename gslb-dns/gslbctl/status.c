@@ -233,7 +233,7 @@ static void show_head(const Gslb__StatusReply *s, const struct view *view, struc
 
 enum gslbctl_exit status_show(const Gslb__StatusReply *s, const struct view *view, struct text *out)
 {
-    enum gslbctl_exit news = GSLBCTL_FINE;
+    enum gslbctl_exit news = s->is_self_suspect ? GSLBCTL_BAD_NEWS : GSLBCTL_FINE;
 
     show_head(s, view, out);
     show_regions(s, view, out);
