@@ -215,6 +215,18 @@ static const struct conf_field LIMITS_FIELDS[] = {
         .help = "A body that makes no progress for so long, in either direction, is given up.",
     },
     {
+        .key = "min-rate",
+        .kind = CONF_BYTES,
+        .slot = CONF_ONE(struct file, config.limits.min_rate_bytes),
+        .none = "off",
+        .preset = "100",
+        .min = "1",
+        .max = "1GiB",
+        .help =
+            "A request's body that comes slower than so many bytes per second, for body-idle or "
+            "longer, is given up; off: one byte per body-idle is enough.",
+    },
+    {
         .key = "head-size",
         .kind = CONF_BYTES,
         .slot = CONF_ONE(struct file, config.limits.head_bytes),

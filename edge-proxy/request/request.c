@@ -321,7 +321,6 @@ void request_free(struct request *r)
         *r->link = r->next;
         if (r->next != NULL)
             r->next->link = r->link;
-        rw->n_fetches--;
     }
     buffer_give(rw->w, r->own_head);
     request_worker_release(rw, r->use);
@@ -417,7 +416,6 @@ static void list_fetch(struct request *r)
     if (rw->fetches != NULL)
         rw->fetches->link = &r->next;
     rw->fetches = r;
-    rw->n_fetches++;
 }
 
 void request_spawn_refresh(struct request *r, struct cache_lead *lead)

@@ -74,8 +74,6 @@ struct generation_use *request_worker_hold(struct request_worker *rw);
 void request_worker_release(struct request_worker *rw, struct generation_use *use);
 struct request_shared *request_worker_shared(const struct request_worker *rw);
 struct worker *request_worker_flow(const struct request_worker *rw);
-/* Fetches that go on without a client; 0: the worker can stop. */
-unsigned request_worker_count_fetches(const struct request_worker *rw);
 /* Breaks such fetches off and hands the log over. No session is left. */
 void request_worker_stop(struct request_worker *rw);
 void request_worker_free(struct request_worker *rw);

@@ -31,8 +31,7 @@ struct request_worker {
     struct log_chunk *log_chunk; /* lines not yet handed over */
     struct wheel_timer log_timer;
     struct request *free_requests;
-    struct request *fetches; /* without a client */
-    unsigned n_fetches;
+    struct request *fetches;   /* without a client */
     uint64_t id_prefix, n_ids; /* request ids */
     int64_t date_s;            /* of date */
     char date[FIELDS_DATE_BYTES];

@@ -72,11 +72,6 @@ struct worker *request_worker_flow(const struct request_worker *rw)
     return rw->w;
 }
 
-unsigned request_worker_count_fetches(const struct request_worker *rw)
-{
-    return rw->n_fetches;
-}
-
 struct str worker_date(struct request_worker *rw, int64_t now_s)
 {
     if (rw->date_s != now_s) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* HTTP/1.1 from the client: heads and bodies of requests. */
+#include "common/clock/clock.h"
 #include "edge-proxy/session/session_internal.h"
 
 #include <errno.h>
@@ -169,6 +170,25 @@ static void stop_clock_at_end(struct session *s)
         s->clock = CLOCK_NONE;
 }
 
+/* n more bytes buy time at the least rate that is put up with, so that one now and then does not
+ * hold a connection, and one to an origin, for ever. */
+static void move_body_clock(struct session *s, size_t n)
+{
+    const struct config_limits *limits = session_limits(s);
+    uint64_t ms = limits->body_idle_ms;
+
+    if (s->clock == CLOCK_BODY && limits->min_rate_bytes > 0) {
+        int64_t left_ms = s->timer.deadline_ms - clock_coarse_ms();
+        uint64_t bought_ms = (uint64_t)n * 1000 / limits->min_rate_bytes;
+
+        if (left_ms < 0)
+            left_ms = 0;
+        if ((uint64_t)left_ms + bought_ms < ms)
+            ms = (uint64_t)left_ms + bought_ms;
+    }
+    session_set_clock(s, CLOCK_BODY, (uint32_t)ms);
+}
+
 static enum step_result read_more(struct session *s)
 {
     struct turn *t = s->turn;
@@ -189,7 +209,7 @@ static enum step_result read_more(struct session *s)
     s->in->end += (uint32_t)n;
     metrics_add(w->counters, COUNT_BYTES_RECEIVED, n);
     if (!t->is_tunnel)
-        session_set_clock(s, CLOCK_BODY, session_limits(s)->body_idle_ms);
+        move_body_clock(s, n);
     request_on_body(t->r);
     stop_clock_at_end(s);
     return STEP_AGAIN;

@@ -119,12 +119,29 @@ def a_body_that_stands_still_is_given_up(site):
 @case
 def a_body_that_moves_is_not_cut_off(site):
     with site.edge.http.connect() as c:
-        c.send_request("POST", "/moving-body", HOST, {"Content-Length": "8"})
+        c.send_request("POST", "/moving-body", HOST, {"Content-Length": "800"})
         pause = threading.Event()
         for _ in range(8):
-            c.send(b"x")
+            c.send(100 * b"x")
             pause.wait(BODY_S / 4)  # the time that passes is what is tested
         check_equal(c.read_response().status, 200)
+
+
+@case
+def a_body_that_drips_is_given_up(site):
+    """checks/http.md 64: a clock that each byte winds up again would never run out."""
+    with counted(site.edge, {'client_timeouts_total.at="body"': 1}):
+        with site.edge.http.connect() as c:
+            c.send_request("POST", "/dripping-body", HOST, {"Content-Length": "100000"})
+            c.sock.settimeout(BODY_S / 8)
+            until, answer = time.monotonic() + 5 * BODY_S * PATIENCE, b""
+            while not answer and time.monotonic() < until:
+                try:
+                    c.send(b"x")
+                    answer = c.sock.recv(4096)
+                except TimeoutError:
+                    continue
+            check_in(b" 408 ", answer)
 
 
 @case_table({"from the origin": "/nocache/unread", "into the cache": "/unread"})

@@ -42,7 +42,8 @@ static void a_whole_file_is_taken(void **state)
              "forwarded: both\n"
              "trusted-proxies: [10.0.0.0/8, \"::1\"]\n"
              "access-log: log/a.json\n"
-             "limits: {header-timeout: 1s, keep-alive: 2s, body-idle: 3s, head-size: 8k, "
+             "limits: {header-timeout: 1s, keep-alive: 2s, body-idle: 3s, min-rate: off, "
+             "head-size: 8k, "
              "max-connections: 50, target-connections: 20, drain: 4s}\n"
              "control: {servers: [127.0.0.1:8530, {name: ns2, address: 127.0.0.2:8530}], "
              "certificate: pem, key: pem, ca: pem, socket: run/e, report-interval: 500ms}\n"
@@ -106,6 +107,7 @@ static void a_whole_file_is_taken(void **state)
     assert_int_equal(c->limits.header_timeout_ms, 1000);
     assert_int_equal(c->limits.keep_alive_ms, 2000);
     assert_int_equal(c->limits.body_idle_ms, 3000);
+    assert_int_equal(c->limits.min_rate_bytes, 0);
     assert_int_equal(c->limits.head_bytes, 8192);
     assert_int_equal(c->limits.max_connections, 50);
     assert_int_equal(c->limits.target_connections, 20);
@@ -146,6 +148,7 @@ static void defaults_hold(void **state)
     assert_int_equal(c->limits.header_timeout_ms, 10000);
     assert_int_equal(c->limits.keep_alive_ms, 60000);
     assert_int_equal(c->limits.body_idle_ms, 60000);
+    assert_int_equal(c->limits.min_rate_bytes, 100);
     assert_int_equal(c->limits.max_connections, 20000);
     assert_int_equal(c->limits.target_connections, 15000);
     assert_int_equal(c->limits.drain_ms, 30000);
