@@ -165,6 +165,11 @@ test-asan test-tsan: test-%:
 	@+$(MAKE) --no-print-directory $(PARALLEL) SAN=$* BUILD=$(BUILD)/$* all unit-tests
 	@$(RUN_TESTS) --build $(BUILD)/$* --patience 4 unit system
 
+# gslb-dns beside the name servers installed here (nsd, knot, bind9): SEED=, COUNT= queries.
+.PHONY: test-differential
+test-differential: all
+	@GSLB_BUILD=$(BUILD) $(if $(SEED),SEED=$(SEED)) $(if $(COUNT),COUNT=$(COUNT)) tests/differential/dns.py
+
 .PHONY: lint analyze format fuzz
 lint:
 	@tests/lint/ranks
@@ -242,6 +247,7 @@ help:
 	@echo '                   TESTFLAGS="-k TEXT" runs those whose name contains TEXT'
 	@echo 'make test-asan     every test under AddressSanitizer and UBSan'
 	@echo 'make test-tsan     every test under ThreadSanitizer'
+	@echo 'make test-differential  gslb-dns answers as NSD, Knot and BIND do, those that are installed'
 	@echo 'make fuzz          every fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make bench         the programs measured beside the peers installed here; see README.md'
 	@echo 'make lint          room ranks, style, formatting;  make analyze: clang-tidy and cppcheck'
