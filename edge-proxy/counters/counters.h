@@ -89,7 +89,7 @@
     X(TUNNELS, "edge_tunnels_total", "Connections switched to another protocol by a 101.")         \
     X(LOG_LINES, "edge_access_log_lines_total", "Access log lines written.")                       \
     X(LOG_DROPPED, "edge_access_log_dropped_total",                                                \
-      "Access log lines dropped because the log could not keep up.")                               \
+      "Access log lines lost: the log could not keep up, or not be written.")                      \
     HTTP_VERDICTS(EDGE_VERDICT_COUNTER_)
 
 /* A row for each verdict of the HTTP/1.1 parser on clients' requests. */

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -32,7 +33,7 @@ struct log_chunk {
 
 struct access_log {
     pthread_t thread;
-    pthread_mutex_t lock; /* of all below but is_on */
+    pthread_mutex_t lock; /* of all below but is_on and counters */
     pthread_cond_t changed;
     struct log_chunk *first, **last;
     unsigned n_queued;
@@ -41,6 +42,7 @@ struct access_log {
     char *path;
     int64_t complained_ms;
     _Atomic bool is_on;
+    struct metrics_block *counters; /* the thread's own */
 };
 
 /* ---- The thread ---- */
@@ -55,20 +57,61 @@ static void complain(struct access_log *l, const char *what, int why)
     log_error("request", "access log: cannot %s: %s; lines are lost", what, strerror(why));
 }
 
-static void write_chunk(struct access_log *l, int fd, const struct log_chunk *c)
+static uint64_t count_lines(const char *bytes, size_t n)
+{
+    uint64_t lines = 0;
+
+    for (const char *p = bytes; (p = memchr(p, '\n', n - (size_t)(p - bytes))) != NULL; p++)
+        lines++;
+    return lines;
+}
+
+/* Bytes written; less than n when the file takes no more. */
+static size_t write_bytes(struct access_log *l, int fd, const char *bytes, size_t n)
 {
     size_t done = 0;
 
-    while (done < c->n && fd >= 0) {
-        ssize_t n = write(fd, c->bytes + done, c->n - done);
+    while (done < n) {
+        ssize_t now = write(fd, bytes + done, n - done);
 
-        if (n > 0) {
-            done += (size_t)n;
-        } else if (n < 0 && errno != EINTR) {
+        if (now > 0) {
+            done += (size_t)now;
+        } else if (now < 0 && errno != EINTR) {
             complain(l, "write", errno);
-            return;
+            break;
         }
     }
+    return done;
+}
+
+/* A full disk cuts a line somewhere: takes the n bytes of it back, so that what is written when
+ * there is room again begins on a line of its own. A pipe keeps them. */
+static void take_back(int fd, size_t n)
+{
+    off_t end = lseek(fd, 0, SEEK_CUR);
+    struct stat file;
+
+    if (end >= (off_t)n && fstat(fd, &file) == 0 && S_ISREG(file.st_mode) && file.st_size == end &&
+        ftruncate(fd, end - (off_t)n) != 0)
+        log_error("request", "access log: cannot take half a line back: %s", strerror(errno));
+}
+
+static void write_chunk(struct access_log *l, int fd, const struct log_chunk *c)
+{
+    size_t done;
+    const char *end;
+    uint64_t lines = c->n_lines;
+
+    if (fd < 0)
+        return;
+    done = write_bytes(l, fd, c->bytes, c->n);
+    if (done < c->n) {
+        lines = count_lines(c->bytes, done);
+        end = memrchr(c->bytes, '\n', done);
+        take_back(fd, end != NULL ? done - (size_t)(end + 1 - c->bytes) : done);
+    }
+    metrics_add(l->counters, COUNT_LOG_LINES, lines);
+    metrics_add(l->counters, COUNT_LOG_DROPPED, c->n_lines - lines);
 }
 
 /* The file is written without the lock; its descriptor is swapped, by dup2, in place. */
@@ -106,6 +149,7 @@ struct access_log *access_log_new(void)
 
     l->last = &l->first;
     l->fd = -1;
+    l->counters = metrics_add_block(&counters_all);
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->changed, NULL);
     ensure(pthread_create(&l->thread, NULL, log_main, l) == 0);
@@ -219,7 +263,6 @@ void access_log_flush(struct request_worker *rw)
     pthread_mutex_lock(&l->lock);
     is_full = l->n_queued >= LOG_QUEUE_MAX;
     if (!is_full) {
-        metrics_add(rw->w->counters, COUNT_LOG_LINES, c->n_lines);
         c->next = NULL;
         *l->last = c;
         l->last = &c->next;
