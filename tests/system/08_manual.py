@@ -110,4 +110,13 @@ def exit_codes_are_the_same(program):
     check_equal(in_page, re.findall(r"\b\d\b", told), "exit codes")
 
 
+@case
+def access_log_members_are_the_same():
+    source = (TOP / "edge-proxy/request/access_log.c").read_text()
+    written = re.findall(r'\\"(\w+)\\":', source)
+    lines = re.findall(r"^\.It Ic (.*)", section("edge-proxy", "ACCESS LOG"), re.M)
+    check(len(written) > 10, "the source has them")
+    check_equal([name for line in lines for name in line.split(" , ")], written, "in this order")
+
+
 main()
