@@ -12,8 +12,9 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 from edge_under_test import (HOST, IS_SANITIZED, connections, counted, drink, edge_site, logged,  # noqa: E402
                              memory_kib, settled, stream_body, stream_hash)
-from gslbtest import PATIENCE, case, case_table, check, check_equal, check_in, main, wait_until  # noqa: E402
-from http_client import Connection  # noqa: E402
+from gslbtest import (PATIENCE, case, case_table, check, check_equal, check_in, free_port,  # noqa: E402
+                      has_ipv6, main, wait_until)
+from http_client import Connection, HttpClient  # noqa: E402
 
 BIG = 100 << 20         # bytes of a large body
 SMALL_MEMORY = 12 << 10  # KiB that a streamed body may add to the program
@@ -31,6 +32,9 @@ def edit(config, site):
     config["sites"]["img.example.com"] = {"routes": {"/": "second"}}
     config["sites"]["secure.example.net"] = {"redirect-to-https": True, "routes": {"/": "app"}}
     config["sites"]["paths.example.net"] = {"routes": {"/only": "app"}}
+    if has_ipv6():
+        site.ipv6_port = free_port()
+        config["listen"].append({"address": f"[::1]:{site.ipv6_port}"})
     config["forwarded"] = "both"
     config["trusted-proxies"] = [TRUSTED]
 
@@ -577,6 +581,17 @@ def the_way_is_written_down(site):
     check_in("fwd=", response.header("cache-status"))
     check_equal(site.edge.https.get("/way-tls").status, 200)
     check_equal(newest(site.origin, "/way-tls").headers["x-forwarded-proto"], "https")
+
+
+@case
+def visitors_come_over_ipv6_too(site):
+    if not has_ipv6():
+        return
+    check_equal(HttpClient("::1", site.ipv6_port).get("/six").status, 200)
+    headers = newest(site.origin, "/six").headers
+    check_equal((headers["x-forwarded-for"], headers["forwarded"]),
+                ("::1", f'for="[::1]";host={HOST};proto=http'))
+    check_equal(logged(site.edge, "/six")["client"], "::1")
 
 
 @case
