@@ -358,7 +358,7 @@ def many_open_connections_cost_little_and_nobody_waits():
     with edge_site(patient_edge) as site:
         before = memory_kib(site.edge)
         with Crowd(site.edge, MANY):
-            check(IS_SANITIZED or memory_kib(site.edge) - before < MANY * 80,
+            check(IS_SANITIZED or memory_kib(site.edge) - before < MANY * 32,
                   f"{(memory_kib(site.edge) - before) / MANY:.1f} KiB for each connection")
             started = time.monotonic()
             check_equal(site.edge.get("/beside-them").status, 200)
