@@ -234,6 +234,61 @@ static void the_client_is_asked_to_go_while_draining(void **state)
     assert_null(strstr(got + 9, "HTTP/1.1 ")); /* the second one was not begun */
 }
 
+/* A request head of bytes in all; the rest is padding. */
+static void write_padded(char *at, const char *head, size_t bytes)
+{
+    size_t n = strlen(head);
+
+    memcpy(at, head, n);
+    memset(at + n, 'a', bytes - n);
+    memcpy(at + bytes - 4, "\r\n\r\n", 4);
+}
+
+/* Its head fills the buffer to the last byte, behind others that came with it. */
+static void a_pipelined_upload_has_room(void **state)
+{
+    enum { HEAD_BYTES = 4096, HEADS = BUFFER_BYTES / HEAD_BYTES };
+    static const char body[] = "12345678";
+    static char input[BUFFER_BYTES + sizeof(body)];
+    struct fixture *f = *state;
+    struct addr peer, dead = origin.address;
+    char got[16384] = "", drain[4096];
+    size_t n = 0;
+    int listener = socket(AF_INET, SOCK_STREAM, 0), pair[2], fd = -1;
+
+    assert_true(addr_parse(STR("127.0.0.1:0"), 0, &origin.address));
+    assert_int_equal(bind(listener, &origin.address.sa, origin.address.length), 0);
+    assert_int_equal(getsockname(listener, &origin.address.sa, &origin.address.length), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    for (size_t i = 0; i + 1 < HEADS; i++)
+        write_padded(input + i * HEAD_BYTES, "GET /x HTTP/1.1\r\n" H "X: ", HEAD_BYTES);
+    write_padded(input + (HEADS - 1) * HEAD_BYTES,
+                 "POST /app/ HTTP/1.1\r\n" H "Content-Length: 8\r\nX: ", HEAD_BYTES);
+    memcpy(input + BUFFER_BYTES, body, sizeof(body) - 1);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    assert_int_equal(send(pair[1], input, sizeof(input) - 1, 0), sizeof(input) - 1);
+    assert_true(addr_parse(STR("192.0.2.1:1234"), 0, &peer));
+    session_open(f->sw, pair[0], NULL, &peer);
+    for (unsigned i = 0; i < 1000 && strstr(got, body) == NULL; i++) {
+        ssize_t m;
+
+        turn_loop(f);
+        while (recv(pair[1], drain, sizeof(drain), 0) > 0)
+            continue;
+        if (fd < 0)
+            fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+        m = fd >= 0 ? recv(fd, got + n, sizeof(got) - n - 1, MSG_DONTWAIT) : 0;
+        n += m > 0 ? (size_t)m : 0;
+    }
+    assert_non_null(strstr(got, body));
+    close(pair[1]);
+    while (session_worker_count(f->sw) > 0)
+        event_base_loop(f->worker.base, EVLOOP_ONCE);
+    close(fd);
+    close(listener);
+    origin.address = dead;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +296,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_unwanted_body_never_becomes_a_request, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(refusals_are_counted, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_pipelined_upload_has_room, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_client_is_asked_to_go_while_draining, set_up,
                                         tear_down),
     };
