@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <event2/event_struct.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
@@ -68,6 +69,22 @@ static void pause_accepting(struct acceptor *a)
     wheel_set(&w->wheel, &a->pause, ACCEPT_PAUSE_MS, on_pause_over);
 }
 
+/* Capacity is refused in so many words (RFC 9110 section 15.6.4); over TLS these would cost the
+ * handshake that the limit is there to save. */
+static void refuse(struct acceptor *a, int fd)
+{
+    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
+                                 "Retry-After: 5\r\n"
+                                 "Cache-Control: no-store\r\n"
+                                 "Content-Length: 0\r\n"
+                                 "Connection: close\r\n\r\n";
+
+    worker_count(a->worker->w, COUNT_REFUSED_LIMIT);
+    if (!a->is_tls)
+        (void)send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL);
+    close(fd);
+}
+
 static void open_session(struct acceptor *a, int fd, const struct addr *peer)
 {
     struct generation *g = request_worker_generation(a->worker->requests);
@@ -76,8 +93,7 @@ static void open_session(struct acceptor *a, int fd, const struct addr *peer)
 
     if (atomic_load_explicit(&shared->connections, memory_order_relaxed) >=
         g->config->limits.max_connections) {
-        worker_count(a->worker->w, COUNT_REFUSED_LIMIT);
-        close(fd);
+        refuse(a, fd);
         return;
     }
     if (a->is_tls) {
