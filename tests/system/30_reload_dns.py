@@ -274,7 +274,8 @@ def memory_does_not_grow_with_reloads(site):
     for n in range(4, 20):
         write_zone(site, 3000000000 + n, more=big)
         site.dns.reload()
-    check(rss_kib() - before < 8192 * PATIENCE, f"{before} KiB, then {rss_kib()} KiB")
+    if PATIENCE == 1:  # a sanitizer keeps what was freed, to catch its use
+        check(rss_kib() - before < 8192, f"{before} KiB, then {rss_kib()} KiB")
     write_zone(site, 3000000099)
     site.dns.reload()
 
