@@ -152,9 +152,12 @@ def ask_all(findings, askers, queries):
 
 
 def choose_peers():
-    peers = []
+    peers, wanted = [], sys.argv[1:] or [peer.name for peer in PEERS]
+    unknown = set(wanted) - {peer.name for peer in PEERS}
+    if unknown:
+        sys.exit(f"no peer {', '.join(unknown)}; they are {', '.join(peer.name for peer in PEERS)}")
     for peer in PEERS:
-        if sys.argv[1:] and peer.name not in sys.argv[1:]:
+        if peer.name not in wanted:
             continue
         if peer.is_installed():
             peers.append(peer)

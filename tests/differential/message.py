@@ -61,8 +61,18 @@ def read_name(packet, at, end=None):
             return bytes(out).lower(), behind or at
 
 
+def _layout(packet, rdtype, at, end):
+    """(bytes before the first name, names) of RDATA, or None."""
+    if rdtype != TYPES["NAPTR"]:
+        return NAMES_IN_RDATA.get(rdtype)
+    fixed = 4
+    for _ in range(3):
+        fixed += 1 + packet[at + fixed] if at + fixed < end else 1
+    return fixed, 1
+
+
 def _read_rdata(packet, rdtype, at, end):
-    layout = NAMES_IN_RDATA.get(rdtype)
+    layout = _layout(packet, rdtype, at, end)
     if layout is None or at == end:
         return packet[at:end]
     fixed, names = layout
@@ -172,8 +182,8 @@ def type_text(rdtype):
 
 
 def rdata_text(rdtype, rdata):
-    layout = NAMES_IN_RDATA.get(rdtype)
-    if layout is None or len(rdata) > 300:
+    layout = _layout(rdata, rdtype, 0, len(rdata))
+    if layout is None or not rdata or len(rdata) > 300:
         return rdata[:40].hex() + ("…" if len(rdata) > 40 else "")
     name, behind = read_name(rdata, layout[0])
     return " ".join(filter(None, [rdata[:layout[0]].hex(), name_text(name), rdata[behind:].hex()]))
