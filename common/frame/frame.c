@@ -409,6 +409,15 @@ void frame_link_set_arg(struct frame_link *l, void *arg)
     l->options.arg = arg;
 }
 
+void frame_link_verify(struct frame_link *l, const SSL_CTX *now)
+{
+    if (l->ssl == NULL || SSL_get_SSL_CTX(l->ssl) == now)
+        return;
+    /* A handshake that began under the old CA has nothing to show yet: it begins again. */
+    if (now == NULL || !tls_is_peer_trusted(l->ssl, now))
+        frame_link_close(l, FRAME_CLOSE_UNTRUSTED, NULL);
+}
+
 const char *frame_link_remote(const struct frame_link *l)
 {
     return l->remote;

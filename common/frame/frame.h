@@ -45,6 +45,7 @@ enum {
     X(NO_IDENTITY, "no_identity", "certificate without a gslb:// URI in its subjectAltName") \
     X(WRONG_ROLE, "wrong_role", "certificate of a wrong role")                               \
     X(UNKNOWN_NAME, "unknown_name", "name that the configuration does not list")             \
+    X(UNTRUSTED, "untrusted", "certificate of a CA that is trusted no more")                 \
     X(OVERSIZED, "oversized", "frame above 1 MiB")                                           \
     X(MALFORMED, "malformed", "frame that does not parse")                                   \
     X(UNEXPECTED, "unexpected", "frame that this peer may not send now")                     \
@@ -105,6 +106,10 @@ void frame_link_finish(struct frame_link *link, enum frame_close why);
 /* From on_frame only: the frame's memory is now the caller's, freed by arena_free(into). */
 void frame_link_keep(struct frame_link *link, struct arena *into);
 void frame_link_set_idle(struct frame_link *link, uint32_t idle_ms);
+/* After the CA may have changed: ends the link (UNTRUSTED) when its peer has a certificate that
+ * this context would refuse. A key that was lost must not live on in a link that was there before.
+ */
+void frame_link_verify(struct frame_link *link, const SSL_CTX *now);
 void *frame_link_arg(const struct frame_link *link);
 void frame_link_set_arg(struct frame_link *link, void *arg);
 /* The peer's address, "unix" on a Unix socket. */

@@ -54,6 +54,9 @@ MUST_USE struct outcome tls_load_ca(SSL_CTX *ctx, const struct tls_files *files,
 
 /* Who the (verified) peer is; TLS_ROLE_NONE when its certificate does not say. */
 struct tls_identity tls_peer_identity(const SSL *ssl);
+/* Would the peer that was let in earlier be let in by this context's CA too? Whether its
+ * certificate has run out meanwhile does not matter. */
+bool tls_is_peer_trusted(const SSL *ssl, const SSL_CTX *now);
 /* Who a certificate is for, by its first gslb:// URI. */
 struct tls_identity tls_certificate_identity(X509 *certificate);
 /* "gslb://edge/eu-west-1" → identity; anything else → TLS_ROLE_NONE. */

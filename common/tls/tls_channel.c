@@ -3,26 +3,44 @@
 
 #include <openssl/x509_vfy.h>
 
+/* X509_V_OK, or why the CA of ctx does not stand behind the certificate. */
+static int verify(const SSL_CTX *ctx, X509 *certificate, STACK_OF(X509) * chain,
+                  unsigned long flags)
+{
+    X509_STORE_CTX *check = X509_STORE_CTX_new();
+    int verdict;
+
+    ensure(check != NULL);
+    ensure(X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(ctx), certificate, chain) == 1);
+    X509_STORE_CTX_set_flags(check, flags);
+    verdict = X509_verify_cert(check) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(check);
+    X509_STORE_CTX_free(check);
+    return verdict;
+}
+
 /* What every peer would find, found here at load: a certificate of another CA, an expired one, one
  * that may not be used for this. */
 static struct outcome verify_own(SSL_CTX *ctx, const struct tls_files *files, struct errors *errors)
 {
-    X509_STORE_CTX *check = X509_STORE_CTX_new();
     STACK_OF(X509) *chain = NULL;
     int verdict;
 
-    ensure(check != NULL);
     SSL_CTX_get0_chain_certs(ctx, &chain);
-    ensure(X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(ctx), SSL_CTX_get0_certificate(ctx),
-                               chain) == 1);
-    verdict = X509_verify_cert(check) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(check);
-    X509_STORE_CTX_free(check);
+    verdict = verify(ctx, SSL_CTX_get0_certificate(ctx), chain, 0);
     if (verdict == X509_V_OK)
         return OUTCOME_OK;
     errors_add(errors, files->place,
                "the certificate '%s' does not stand up to the CA '%s' (%s): peers would refuse it",
                files->certificate_path, files->ca_path, X509_verify_cert_error_string(verdict));
     return OUTCOME_FAILED;
+}
+
+bool tls_is_peer_trusted(const SSL *ssl, const SSL_CTX *now)
+{
+    X509 *certificate = SSL_get0_peer_certificate(ssl);
+
+    return certificate != NULL && verify(now, certificate, SSL_get_peer_cert_chain(ssl),
+                                         X509_V_FLAG_NO_CHECK_TIME) == X509_V_OK;
 }
 
 static struct outcome take_identity(SSL_CTX *ctx, const struct tls_files *files,

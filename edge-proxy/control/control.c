@@ -287,6 +287,8 @@ void control_commit(struct control *c, struct control_change *change)
     commit_socket(c, change);
     commit_exporter(c, change);
     commit_nodes(c, &change->config->control);
+    for (size_t i = 0; i < c->n_nodes; i++)
+        control_node_verify(c->nodes[i]);
     free(change);
     control_report_now(c);
 }

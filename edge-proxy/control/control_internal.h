@@ -14,7 +14,7 @@ enum {
     CONTROL_OPERATOR_IDLE_MS = 60000,
     CONTROL_OPERATORS = 32,
     CONTROL_BACKOFF_FIRST_MS = 250,
-    CONTROL_BACKOFF_LAST_MS = 15000,
+    CONTROL_BACKOFF_LAST_MS = 3000, /* a node that is back takes who is silent for longer as down */
     CONTROL_BACKOFF_LEAST_MS = 20,
     CONTROL_STEADY_MS = 10000, /* a link that lived for so long resets the back-off */
     CONTROL_URGENT_MS = 100,   /* reports out of turn come at most so often */
@@ -67,6 +67,8 @@ struct control {
 
 /* control_node.c */
 struct control_node *control_node_new(struct control *c, const struct config_peer *peer);
+/* Ends the link when the CA of now does not know the node; it is tried again. */
+void control_node_verify(struct control_node *n);
 void control_node_free(struct control_node *n);
 /* Closes a link whose node has not acknowledged reports for three intervals. */
 void control_node_check(struct control_node *n, int64_t now_ms);

@@ -187,3 +187,9 @@ bool control_node_is_heard(const struct control_node *n, int64_t now_ms)
 {
     return n->is_open && !n->is_unknown && now_ms <= ack_deadline_ms(n);
 }
+
+void control_node_verify(struct control_node *n)
+{
+    if (n->link != NULL)
+        frame_link_verify(n->link, n->control->tls);
+}

@@ -361,6 +361,7 @@ void control_commit(struct control *c, struct control_change *change)
     free(change->listeners);
     free(change);
     close_removed(c);
+    control_verify_peers(c);
     for (size_t i = 0; i < config->n_edges; i++)
         (void)control_apply_drain(c, i);
     control_settle(c, true);

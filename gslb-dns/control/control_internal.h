@@ -109,6 +109,8 @@ struct control {
 void control_on_tcp(void *arg, int fd);
 void control_on_unix(void *arg, int fd);
 void control_close_peers(struct control *c);
+/* Ends the links of those whom the CA of now does not know. */
+void control_verify_peers(struct control *c);
 
 /* control_edge.c: what edges say and are told. */
 void control_edge_open(struct control *c, struct control_peer *peer, size_t edge);

@@ -174,3 +174,11 @@ void control_close_peers(struct control *c)
     while (c->peers != NULL)
         frame_link_close(c->peers->link, FRAME_CLOSE_STOPPED, NULL);
 }
+
+void control_verify_peers(struct control *c)
+{
+    for (struct control_peer *peer = c->peers, *next; peer != NULL; peer = next) {
+        next = peer->next;
+        frame_link_verify(peer->link, c->tls);
+    }
+}

@@ -323,4 +323,24 @@ def renewed_certificate_takes_effect_by_a_reload(site):
     check_serving(site)
 
 
+@case
+def ca_that_is_taken_back_ends_the_links_it_let_in(site):
+    """As make-certs --help has it: both CAs for a while, then the new one alone."""
+    both = site.path("both.crt")
+    both.write_text(site.certs.ca.read_text() + site.strangers.ca.read_text())
+    control = site.dns.config["control"]
+    own = control["ca"]
+    control["ca"] = str(both)
+    site.dns.reload()
+    connects = [fake.connects for fake in site.fakes]
+    with ChannelLink(site.dns, site.strangers.node("edge", "spare-1")) as link:
+        link.send(frame(hello=hello()) + frame(report=report()))
+        wait_until(lambda: edge_state(site.dns.status(), "spare-1") in ("up", "rising"), "it to be let in")
+        control["ca"] = own
+        with counted(site, "untrusted"):
+            site.dns.reload()
+            check(link.is_closed_by_peer(), "its link lives on")
+    check_equal([fake.connects for fake in site.fakes], connects, "the others' links stay")
+
+
 main(build)
