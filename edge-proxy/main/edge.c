@@ -146,6 +146,11 @@ static void discard(struct change *c)
         close(c->log_fd);
 }
 
+static unsigned count_workers(const struct config *config)
+{
+    return config->workers != 0 ? config->workers : net_cpu_count();
+}
+
 /* Everything is tried, so that all mistakes are told at once. */
 static struct outcome prepare(struct edge *e, struct change *c, struct errors *errors)
 {
@@ -184,13 +189,11 @@ static void commit(struct edge *e, struct change *c)
 
 /* ---- Reload ---- */
 
-static void warn_of_fixed(const struct edge *e, const struct config *config)
+static void warn_of_fixed(const struct edge *e, const struct config *config, struct errors *errors)
 {
-    unsigned n = config->workers != 0 ? config->workers : net_cpu_count();
-
-    if (n != e->n_workers)
-        log_warn("main", "the number of workers changes at the next start only now=%u wanted=%u",
-                 e->n_workers, n);
+    if (count_workers(config) != e->n_workers)
+        errors_warn(errors, (struct place){.file = e->path},
+                    "workers: %u threads go on until the next start", e->n_workers);
 }
 
 static struct outcome try_reload(struct edge *e, struct errors *errors)
@@ -204,7 +207,7 @@ static struct outcome try_reload(struct edge *e, struct errors *errors)
         generation_free(c.generation);
         return OUTCOME_FAILED;
     }
-    warn_of_fixed(e, c.generation->config);
+    warn_of_fixed(e, c.generation->config, errors);
     upstream_checks_stop(e->checks);
     c.generation->n_workers = e->n_workers;
     /* Before the listeners: a new TLS listener finds its contexts. */
@@ -364,11 +367,6 @@ struct outcome edge_check(const char *path, struct errors *errors)
     control_check(g->config, errors);
     generation_free(g);
     return errors->n_errors == before ? OUTCOME_OK : OUTCOME_FAILED;
-}
-
-static unsigned count_workers(const struct config *config)
-{
-    return config->workers != 0 ? config->workers : net_cpu_count();
 }
 
 static struct outcome check_file_limit(const struct config *config, struct errors *errors)
