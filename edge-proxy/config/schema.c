@@ -296,7 +296,8 @@ static const struct conf_field TOP_FIELDS[] = {
         .min = "1",
         .max = "1024",
         .unit = "threads",
-        .help = "Threads that serve visitors; auto: one per CPU. A change waits for the next start.",
+        .help =
+            "Threads that serve visitors; auto: one per CPU. A change waits for the next start.",
     },
     {
         .key = "listen",

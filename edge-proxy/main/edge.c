@@ -193,7 +193,7 @@ static void warn_of_fixed(const struct edge *e, const struct config *config, str
 {
     if (count_workers(config) != e->n_workers)
         errors_warn(errors, (struct place){.file = e->path},
-                    "workers: %u threads go on until the next start", e->n_workers);
+                    "the number of workers stays %u until the next start", e->n_workers);
 }
 
 static struct outcome try_reload(struct edge *e, struct errors *errors)

@@ -377,7 +377,8 @@ static const struct conf_field TOP_FIELDS[] = {
         .min = "1",
         .max = "1024",
         .unit = "threads",
-        .help = "Threads that answer queries; auto: one per CPU. A change waits for the next start.",
+        .help =
+            "Threads that answer queries; auto: one per CPU. A change waits for the next start.",
     },
     {
         .key = "udp-payload-size",

@@ -37,7 +37,6 @@ struct node {
     struct loop *loop;
     struct control *control;
     struct net_server *server;
-    uint32_t workers; /* as configured when it started */
     struct generation *generation;
     struct snapshot_slot slot;
     struct world *world; /* what the slot holds */
@@ -106,9 +105,6 @@ static struct outcome take_generation(struct node *n, struct generation *fresh,
 
     if (change == NULL)
         return OUTCOME_FAILED;
-    if (n->server != NULL && config->workers != n->workers)
-        errors_warn(errors, (struct place){.file = n->path},
-                    "workers: as many threads as before go on until the next start");
     if (n->server != NULL && has_failed(net_server_update(n->server, &settings, errors))) {
         control_discard(change);
         return OUTCOME_FAILED;
@@ -406,7 +402,6 @@ static struct outcome start_server(struct node *n, struct errors *errors)
     struct net_handler handler = {
         .open = open_context, .answer = answer, .close = close_context, .arg = n};
 
-    n->workers = settings.workers;
     n->server = net_server_start(&settings, &handler, &n->metrics, errors);
     return n->server != NULL ? OUTCOME_OK : OUTCOME_FAILED;
 }
