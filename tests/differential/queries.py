@@ -11,7 +11,7 @@ from differential.message import (AA, AD, CD, OPT, RA, RD, TC, TYPES, Malformed,
 from differential.zones import names_of
 
 COMMON = ["A", "A", "A", "AAAA", "MX", "NS", "TXT", "CNAME", "SOA", "SRV", "PTR", "DS"]
-RARE = [name for name in TYPES if name not in ("OPT", "AXFR", "IXFR")] + ["ANY"] * 3
+RARE = [*TYPES, "ANY", "ANY", "ANY"]
 NEAR = [b"a", b"zz", b"*", b"www", b"ns", b"\0", b"x" * 63, b"\xff", b"A.b"]
 
 
