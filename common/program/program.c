@@ -107,5 +107,6 @@ int program_main(const struct program *p, int argc, char **argv)
     }
     p->run(running);
     p->stop(running);
+    log_info("main", "stopped");
     return EXIT_FINE;
 }

@@ -476,5 +476,4 @@ void edge_stop(struct edge *e)
     free(e->listen_workers);
     free(e->workers);
     free(e);
-    log_info("main", "stopped");
 }
