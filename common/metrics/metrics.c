@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "common/metrics/metrics.h"
 
+#include "common/base/version.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,4 +66,10 @@ void metrics_write(const struct metrics *m, struct text *out)
         previous = name;
         text_addf(out, "%s %llu\n", name, (unsigned long long)metrics_sum(m, i));
     }
+}
+
+void metrics_write_build(struct text *out, const char *program)
+{
+    metrics_write_head(out, "gslb_build_info", "gauge", "What runs; the value is always 1.");
+    text_addf(out, "gslb_build_info{program=\"%s\",version=\"%s\"} 1\n", program, GSLB_VERSION);
 }

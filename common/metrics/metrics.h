@@ -47,6 +47,8 @@ static inline void metrics_add(struct metrics_block *b, size_t counter, uint64_t
 uint64_t metrics_sum(const struct metrics *m, size_t counter);
 /* All counters as Prometheus text, # HELP and # TYPE once per family. */
 void metrics_write(const struct metrics *m, struct text *out);
+/* gslb_build_info, which dashboards join by: the program and its version as labels. */
+void metrics_write_build(struct text *out, const char *program);
 /* One gauge with its head, for values that are read rather than counted. */
 void metrics_write_head(struct text *out, const char *family, const char *type, const char *help);
 

@@ -220,6 +220,7 @@ void report_write_metrics(struct report *r, const struct report_sources *s, stru
     char verdict[VERDICT_TEXT];
 
     judge(s, verdict);
+    metrics_write_build(out, "edge-proxy");
     metrics_write(&counters_all, out);
     write_gauge(out, "edge_connections", "Client connections that are open.",
                 atomic_load(&s->shared->connections));

@@ -344,6 +344,7 @@ static void on_metrics(void *arg, struct text *out)
     struct node *n = arg;
     const struct config *c = generation_config(n->generation);
 
+    metrics_write_build(out, "gslb-dns");
     metrics_write(&n->metrics, out);
     write_gauge(out, "gslb_dns_tcp_connections", "TCP connections that are open.",
                 (double)net_server_connections(n->server));

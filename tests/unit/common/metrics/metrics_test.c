@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -71,9 +72,20 @@ static void families_have_one_head(void **state)
     metrics_free(&m);
 }
 
+static void test_build(void **state)
+{
+    struct text t = {0};
+
+    metrics_write_build(&t, "edge-proxy");
+    assert_non_null(strstr(t.p, "# TYPE gslb_build_info gauge\n"));
+    assert_non_null(strstr(t.p, "\ngslb_build_info{program=\"edge-proxy\",version=\""));
+    text_free(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_build),
         cmocka_unit_test(threads_add_without_loss),
         cmocka_unit_test(families_have_one_head),
     };
