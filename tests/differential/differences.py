@@ -231,6 +231,10 @@ KNOWN = [
     Row("what else is in YXDOMAIN", "knot", "answer authority",
         both(lambda query, ours, theirs: ours.rcode == theirs.rcode == YXDOMAIN),
         "Knot goes on with the DNAME's target where the name itself has become too long."),
+    Row("NXDOMAIN for a name too long", "knot", "authority rcode", both(
+        lambda query, ours, theirs: ours.rcode == YXDOMAIN and theirs.rcode == NXDOMAIN and
+        has_dname(ours) and has_dname(theirs)),
+        "It goes on, as above, and then does not find that target: RFC 6672 section 2.2 wants YXDOMAIN."),
     Row("names below a backslash", "nsd", EVERYTHING,
         both(lambda query, ours, theirs: b"\\" in labels_of(query.name)),
         "NSD does not see that \\\\.odd.test exists when a name below it is asked for, and takes *.odd.test."),
