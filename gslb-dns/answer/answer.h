@@ -88,11 +88,29 @@ enum answer_counter {
 /* The table of these rows, for a struct metrics. */
 extern const struct metrics_counter answer_counter_table[ANSWER_COUNTER_COUNT];
 
+/* How a message came: what may be said, how long an answer may be, and to whom. */
+enum answer_transport {
+    ANSWER_UDP, /* the source address may be forged */
+    ANSWER_TCP,
+    ANSWER_TLS,   /* RFC 7858 */
+    ANSWER_HTTPS, /* RFC 8484 */
+};
+
+static inline bool answer_is_stream(enum answer_transport t)
+{
+    return t != ANSWER_UDP;
+}
+
+static inline bool answer_is_encrypted(enum answer_transport t)
+{
+    return t == ANSWER_TLS || t == ANSWER_HTTPS;
+}
+
 /* One message in, at most one out. */
 struct answer_query {
     const uint8_t *packet;
     uint32_t packet_bytes;
-    bool is_tcp;
+    enum answer_transport transport;
     const struct addr *source;
     uint8_t *out;           /* for the answer, apart from the packet */
     uint32_t out_cap_bytes; /* at least WIRE_UDP_MIN */

@@ -34,12 +34,13 @@ static bool wants_nsid(const struct wire_query *q, const struct world *w)
 }
 
 /* Only where TCP carries it, and only when asked: RFC 7828 section 3.3.2. */
-static bool wants_keepalive(const struct wire_query *q, bool is_tcp)
+static bool wants_keepalive(const struct wire_query *q, enum answer_transport transport)
 {
-    return q->has_keepalive && is_tcp;
+    return q->has_keepalive && answer_is_stream(transport);
 }
 
-static uint32_t opt_bytes(const struct wire_query *q, const struct world *w, bool is_tcp)
+static uint32_t opt_bytes(const struct wire_query *q, const struct world *w,
+                          enum answer_transport transport)
 {
     uint32_t n = OPT_FIXED;
 
@@ -49,7 +50,7 @@ static uint32_t opt_bytes(const struct wire_query *q, const struct world *w, boo
         n += OPTION_HEAD + ECS_FIXED + (uint32_t)ecs_address_bytes(q);
     if (unlikely(wants_nsid(q, w)))
         n += OPTION_HEAD + (uint32_t)strnlen(w->nsid, NSID_MAX);
-    if (unlikely(wants_keepalive(q, is_tcp)))
+    if (unlikely(wants_keepalive(q, transport)))
         n += OPTION_HEAD + 2;
     return n;
 }
@@ -60,7 +61,7 @@ static uint32_t answer_cap(const struct answer_query *io, const struct wire_quer
 {
     uint32_t cap = io->out_cap_bytes, offered = WIRE_UDP_MIN;
 
-    if (!io->is_tcp) {
+    if (!answer_is_stream(io->transport)) {
         if (q->has_edns && w != NULL)
             offered = q->udp_payload_bytes < w->udp_payload_bytes ? q->udp_payload_bytes
                                                                   : w->udp_payload_bytes;
@@ -76,7 +77,7 @@ void message_begin(struct message *m, const struct answer_query *io, const struc
     m->out = io->out;
     m->at = WIRE_HEADER;
     m->cap = answer_cap(io, q, w);
-    m->opt_bytes = opt_bytes(q, w, io->is_tcp);
+    m->opt_bytes = opt_bytes(q, w, io->transport);
     m->limit = m->cap - m->opt_bytes;
     memset(m->counts, 0, sizeof(m->counts));
     m->rcode = WIRE_NOERROR;
@@ -244,7 +245,7 @@ static void put_opt(struct message *m, const struct wire_query *q, const struct 
         p = put_ecs(p, q, m->scope);
     if (unlikely(wants_nsid(q, w)))
         p = put_nsid(p, w->nsid);
-    if (unlikely(wants_keepalive(q, m->io->is_tcp)))
+    if (unlikely(wants_keepalive(q, m->io->transport)))
         p = put_keepalive(p, w != NULL ? w->tcp_idle_ms : 0);
     if (unlikely(m->ede != EDE_NONE))
         p = put_ede(m, p);

@@ -190,7 +190,7 @@ static size_t gather_queries(struct connection *c, const uint8_t *p, size_t n, s
             break;
         s->queries[found] = (struct answer_query){.packet = p + at + FRAME,
                                                   .packet_bytes = (uint32_t)bytes,
-                                                  .is_tcp = true,
+                                                  .transport = ANSWER_TCP,
                                                   .source = &c->peer,
                                                   .out = s->answers[found] + FRAME,
                                                   .out_cap_bytes = MESSAGE_MAX};

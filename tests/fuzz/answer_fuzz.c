@@ -59,7 +59,7 @@ static void check_answer(const struct answer_query *q)
     ldns_status status;
 
     ensure(q->out_bytes >= WIRE_HEADER);
-    ensure(q->is_tcp || q->out_bytes <= world.world.udp_payload_bytes ||
+    ensure(answer_is_stream(q->transport) || q->out_bytes <= world.world.udp_payload_bytes ||
            q->out_bytes <= WIRE_UDP_MIN);
     ensure(memcmp(q->out, q->packet, 2) == 0);
     ensure((q->out[2] & 0x80) != 0);
@@ -73,7 +73,8 @@ static void check_answer(const struct answer_query *q)
         ensure(memcmp(q->out + WIRE_HEADER, q->packet + WIRE_HEADER, name.length + 4u) == 0);
     }
     if (ldns_pkt_tc(packet))
-        ensure(!q->is_tcp && ldns_pkt_ancount(packet) == 0 && ldns_pkt_nscount(packet) == 0);
+        ensure(!answer_is_stream(q->transport) && ldns_pkt_ancount(packet) == 0 &&
+               ldns_pkt_nscount(packet) == 0);
     ldns_pkt_free(packet);
 }
 
@@ -91,7 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     ensure(packet != NULL);
     ensure(ip_parse((data[0] & BY_IPV6) != 0 ? STR("2001:db8:1::1") : STR("192.0.2.1"), &ip));
     source = addr_of_ip(&ip, 4242);
-    q.is_tcp = (data[0] & BY_TCP) != 0;
+    q.transport = (data[0] & BY_TCP) != 0 ? ANSWER_TCP : ANSWER_UDP;
     world.world.udp_payload_bytes = (data[0] & SMALL_MAXIMUM) != 0 ? WIRE_UDP_MIN : MAXIMUM;
     if ((data[0] & BEHIND_QUESTION) != 0) {
         q.packet_bytes = (uint32_t)put_behind_question(data + 1, n - 1, packet);

@@ -114,7 +114,7 @@ static size_t ask(const struct question *q, uint8_t out[WIRE_TCP_MAX])
     struct addr source;
     struct answer_query io = {.packet = packet,
                               .packet_bytes = (uint32_t)build_query(q, packet, sizeof(packet)),
-                              .is_tcp = (q->flags & TCP) != 0,
+                              .transport = (q->flags & TCP) != 0 ? ANSWER_TCP : ANSWER_UDP,
                               .source = &source,
                               .out = out,
                               .out_cap_bytes = WIRE_TCP_MAX};
