@@ -3,15 +3,15 @@
 """Clients that nobody here wrote: dig, kdig, host, and an unbound resolver that recurses to us."""
 import os
 import re
-import shutil
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
-from dns_client import DnsClient, addresses_of, ecs_of  # noqa: E402
-from gslbtest import (PATIENCE, case, case_table, check, check_equal, check_in, free_port,  # noqa: E402
-                      main, wait_until)
+from dns_client import addresses_of, ecs_of  # noqa: E402
+from gslbtest import (PATIENCE, case, case_table, check, check_equal, check_in, main,  # noqa: E402
+                      wait_until)
 from site_under_test import Site  # noqa: E402
+from validators import start_unbound  # noqa: E402
 
 # A network of each region's country: US, IE, JP.
 CLIENTS = {"8.8.8.0/24": "127.0.0.12", "185.2.100.0/24": "127.0.0.11", "133.11.0.0/16": "127.0.0.13"}
@@ -30,48 +30,13 @@ def build():
     for edge in ("us-east-1", "eu-west-1", "ap-northeast-1"):
         site.add_fake_edge(edge)
     site.start()
-    start_unbound(site, "unbound", "")
-    start_unbound(site, "unbound-ecs", "module-config: \"subnetcache iterator\"\n"
-                  "  send-client-subnet: 127.0.0.1\n  max-client-subnet-ipv4: 32\n"
-                  "  max-client-subnet-ipv6: 64\n")
+    zones, probe = {"example.com": site.dns.port}, "static.example.com"
+    site.unbound = start_unbound(site, "unbound", zones, probe=probe)
+    site.unbound_ecs = start_unbound(
+        site, "unbound-ecs", zones, probe=probe, more="module-config: \"subnetcache iterator\"\n"
+        "  send-client-subnet: 127.0.0.1\n  max-client-subnet-ipv4: 32\n"
+        "  max-client-subnet-ipv6: 64\n")
     return site
-
-
-def start_unbound(site, name, more):
-    unbound = shutil.which("unbound", path=os.environ["PATH"] + ":/usr/sbin")
-    check(unbound, "unbound is not installed: run deploy/setup test")
-    port = free_port()
-    path = site.path(f"{name}.conf")
-    path.write_text(f"""server:
-  interface: 127.0.0.1@{port}
-  port: {port}
-  do-ip6: no
-  do-daemonize: no
-  use-syslog: no
-  username: ""
-  chroot: ""
-  directory: "{site.folder}"
-  pidfile: "{site.path(name)}.pid"
-  do-not-query-localhost: no
-  local-zone: "example.com." transparent
-  verbosity: 1
-  num-threads: 1
-  qname-minimisation: yes
-  harden-referral-path: no
-  use-caps-for-id: yes
-  {more}
-remote-control:
-  control-enable: no
-stub-zone:
-  name: "example.com"
-  stub-addr: 127.0.0.1@{site.dns.port}
-""")
-    program = site.add_program(name, [unbound, "-d", "-c", path])
-    program.start()
-    client = DnsClient("127.0.0.1", port)
-    wait_until(lambda: client.query("static.example.com", flags=0x100, timeout_s=0.5).answer,
-               f"{name} to answer")
-    setattr(site, name.replace("-", "_"), client)
 
 
 def run(*argv, code=0):
