@@ -22,6 +22,7 @@ PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -lpthread
 SAN_FLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -O1
 SAN_FLAGS_tsan := -fsanitize=thread -O1
 SAN_FLAGS_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -O1
+SAN_FLAGS_afl := -fsanitize=address,undefined -fno-sanitize-recover=undefined -O1
 SAN_FLAGS := $(SAN_FLAGS_$(SAN))
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
@@ -53,6 +54,7 @@ PROGRAMS := $(if $(DNS_MAIN),$(BUILD)/bin/gslb-dns) $(if $(EDGE_MAIN),$(BUILD)/b
 	$(if $(CTL_MAIN),$(BUILD)/bin/gslbctl)
 UNIT_TESTS := $(TEST_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
+REPLAYS := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/replay/%)
 
 # $(call say,WHAT) in front of a command: one short line instead of the command, unless V=1.
 Q := $(if $(V),,@)
@@ -119,17 +121,22 @@ $(BUILD)/tests/gslb-dns/%: $(BUILD)/obj/tests/unit/gslb-dns/%.o $(DNS_A) $(COMMO
 $(BUILD)/tests/edge-proxy/%: $(BUILD)/obj/tests/unit/edge-proxy/%.o $(EDGE_A) $(COMMON_A)
 	$(link)
 
-# Fuzzers: tests/fuzz/ROOM_fuzz.c, linked against the program that has the room.
+# Fuzzers: tests/fuzz/ROOM_fuzz.c, linked against the program that has the room; and each once more
+# with a main function that only runs the files it is given, built as everything else is.
 define fuzzer_rule
-$(BUILD)/fuzz/$(1)_fuzz: $(BUILD)/obj/tests/fuzz/$(1)_fuzz.o \
+$(BUILD)/fuzz/$(1)_fuzz $(BUILD)/replay/$(1)_fuzz: $(BUILD)/obj/tests/fuzz/$(1)_fuzz.o \
 	$(if $(wildcard gslb-dns/$(1)),$(DNS_A)) $(if $(wildcard edge-proxy/$(1)),$(EDGE_A)) $(COMMON_A)
 endef
 $(foreach f,$(FUZZ_SRC),$(eval $(call fuzzer_rule,$(patsubst tests/fuzz/%_fuzz.c,%,$(f)))))
 $(FUZZERS):
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -o $@ $(inputs) $(PKG_LIBS)
+$(REPLAYS): $(BUILD)/obj/tests/fuzz/replay.o
+	$(link)
 
-.PHONY: unit-tests fuzzers
+.PHONY: unit-tests fuzzers fuzz-replays
+fuzz-replays: $(REPLAYS)
+	@:
 unit-tests: $(UNIT_TESTS)
 	@:
 fuzzers: $(FUZZERS)
@@ -151,7 +158,7 @@ run:
 
 test:
 	@deploy/setup build run test lint
-	@+$(MAKE) --no-print-directory $(PARALLEL) all unit-tests
+	@+$(MAKE) --no-print-directory $(PARALLEL) all unit-tests fuzz-replays
 	@$(RUN_TESTS) --build $(BUILD)
 
 test-unit: unit-tests
@@ -162,8 +169,8 @@ test-system: all
 
 test-asan test-tsan: test-%:
 	@deploy/setup build run test
-	@+$(MAKE) --no-print-directory $(PARALLEL) SAN=$* BUILD=$(BUILD)/$* all unit-tests
-	@$(RUN_TESTS) --build $(BUILD)/$* --patience 4 unit system
+	@+$(MAKE) --no-print-directory $(PARALLEL) SAN=$* BUILD=$(BUILD)/$* all unit-tests fuzz-replays
+	@$(RUN_TESTS) --build $(BUILD)/$* --patience 4 unit fuzz system
 
 # gslb-dns beside the name servers installed here (nsd, knot, bind9): SEED=, COUNT= queries.
 .PHONY: test-differential
@@ -184,12 +191,27 @@ analyze:
 format:
 	clang-format -i $$(find common gslb-dns edge-proxy tests -name '*.[ch]')
 
-# Each fuzzer for FUZZ_SECONDS, from where its corpus in build/ has come to.
+# Each fuzzer for FUZZ_SECONDS, from where its corpus in build/ has come to; FUZZ=zone_fuzz: only that.
 FUZZ_SECONDS ?= 30
 fuzz:
 	@deploy/setup build fuzz
 	@+$(MAKE) --no-print-directory $(PARALLEL) SAN=fuzz CC=$(CLANG) BUILD=$(BUILD)/fuzz fuzzers
-	@tests/fuzz/run $(BUILD)/fuzz $(FUZZ_SECONDS)
+	@tests/fuzz/run $(BUILD)/fuzz $(FUZZ_SECONDS) $(FUZZ)
+
+# The same by AFL++, whose own driver calls what libFuzzer would.
+.PHONY: fuzz-afl fuzz-minimise fuzz-regress
+fuzz-afl:
+	@deploy/setup build fuzz
+	@+$(MAKE) --no-print-directory $(PARALLEL) SAN=afl CC=afl-clang-fast BUILD=$(BUILD)/afl fuzzers
+	@tests/fuzz/run --afl $(BUILD)/afl $(FUZZ_SECONDS) $(FUZZ)
+
+# What both have found, in as few files as will do, into tests/fuzz/corpus.
+fuzz-minimise:
+	@tests/fuzz/minimise $(BUILD)/fuzz $(FUZZ)
+
+# Every file of tests/fuzz/corpus through its fuzzer: a part of make test.
+fuzz-regress: fuzz-replays
+	@$(RUN_TESTS) --build $(BUILD) fuzz
 
 # What the hot paths cost without the kernel: tests/bench/ROOM_bench.c.
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*_bench.c))
@@ -248,7 +270,8 @@ help:
 	@echo 'make test-asan     every test under AddressSanitizer and UBSan'
 	@echo 'make test-tsan     every test under ThreadSanitizer'
 	@echo 'make test-differential  gslb-dns answers as NSD, Knot and BIND do, those that are installed'
-	@echo 'make fuzz          every fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
+	@echo 'make fuzz          every fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS);  make fuzz-afl: by AFL++'
+	@echo 'make fuzz-regress  what fuzzing has found, once more;  make fuzz-minimise: keep what it found'
 	@echo 'make bench         the programs measured beside the peers installed here; see README.md'
 	@echo 'make lint          room ranks, style, formatting;  make analyze: clang-tidy and cppcheck'
 	@echo 'make format        lay the code out by clang-format'

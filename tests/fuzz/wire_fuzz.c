@@ -12,7 +12,8 @@ static void check_question(const struct wire_query *q, size_t n)
     struct wire_name again;
     char text[WIRE_NAME_TEXT];
 
-    ensure(q->question_bytes == q->qname.length + 4 && WIRE_HEADER + q->question_bytes <= n);
+    ensure(q->question_bytes == q->qname.length + 4 &&
+           (size_t)WIRE_HEADER + q->question_bytes <= n);
     ensure(q->qname.offsets[q->qname.n_labels] == q->qname.length - 1);
     ensure(q->qname.bytes[q->qname.length - 1] == 0);
     /* A name survives being written down. */
