@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The keys of a zone, as its directory has them. */
+#include "gslb-dns/sign/sign_internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The path without its ending, if the file is a private key of the zone; the caller frees. */
+static char *base_of(const char *directory, const char *name, const char *prefix)
+{
+    static const char ending[] = ".private";
+    const char *file_prefix = strrchr(prefix, '/') + 1;
+    size_t n = strlen(name), n_ending = sizeof(ending) - 1;
+
+    if (strncasecmp(name, file_prefix, strlen(file_prefix)) != 0 || n < n_ending ||
+        strcmp(name + n - n_ending, ending) != 0)
+        return NULL;
+    return base_printf("%s/%.*s", directory, (int)(n - n_ending), name);
+}
+
+static int compare_keys(const void *x, const void *y)
+{
+    const struct sign_key *a = *(struct sign_key *const *)x, *b = *(struct sign_key *const *)y;
+
+    return a->facts.algorithm != b->facts.algorithm ? a->facts.algorithm - b->facts.algorithm
+                                                    : a->facts.tag - b->facts.tag;
+}
+
+static struct outcome read_directory(struct sign_keyring *k, DIR *d, struct errors *errors)
+{
+    char *prefix = key_file_prefix(k->policy.directory, &k->zone);
+    struct outcome outcome = OUTCOME_OK;
+    struct dirent *entry;
+
+    while ((entry = readdir(d)) != NULL) {
+        char *base = base_of(k->policy.directory, entry->d_name, prefix);
+        struct sign_key *key = base != NULL ? key_read(base, &k->zone, errors) : NULL;
+
+        if (base != NULL && key == NULL)
+            outcome = OUTCOME_FAILED;
+        free(base);
+        if (key == NULL)
+            continue;
+        BASE_GROW(k->keys, k->n, k->cap);
+        k->keys[k->n++] = key;
+    }
+    free(prefix);
+    if (k->n > 1)
+        qsort(k->keys, k->n, sizeof(struct sign_key *), compare_keys);
+    return outcome;
+}
+
+static struct outcome fill(struct sign_keyring *k, struct place at, struct errors *errors)
+{
+    const char *directory = k->policy.directory;
+    DIR *d = opendir(directory);
+    struct outcome outcome;
+    char name[WIRE_NAME_TEXT];
+
+    if (d == NULL) {
+        errors_add(errors, at, "cannot read the directory of keys %s: %s", directory,
+                   strerror(errno));
+        return OUTCOME_FAILED;
+    }
+    outcome = read_directory(k, d, errors);
+    closedir(d);
+    if (has_failed(outcome) || k->n > 0)
+        return outcome;
+    wire_name_format(k->zone.bytes, name);
+    errors_add(errors, at, "no key of %s in %s; make one: gslb-dns keygen -d %s %s", name,
+               directory, directory, name);
+    return OUTCOME_FAILED;
+}
+
+struct sign_keyring *sign_keyring_open(const char *zone, const struct sign_policy *policy,
+                                       struct place at, struct errors *errors)
+{
+    struct sign_keyring *k = base_zalloc(1, sizeof(*k));
+
+    k->refs = 1;
+    ensure(wire_name_parse(str_of(zone), &k->zone));
+    k->policy = *policy;
+    k->policy.directory = base_strdup(policy->directory);
+    if (!has_failed(fill(k, at, errors)))
+        return k;
+    sign_keyring_release(k);
+    return NULL;
+}
+
+struct sign_keyring *sign_keyring_hold(struct sign_keyring *k)
+{
+    atomic_fetch_add(&k->refs, 1);
+    return k;
+}
+
+void sign_keyring_release(struct sign_keyring *k)
+{
+    if (k == NULL || atomic_fetch_sub(&k->refs, 1) > 1)
+        return;
+    for (size_t i = 0; i < k->n; i++)
+        key_free(k->keys[i]);
+    free(k->keys);
+    free((char *)k->policy.directory);
+    free(k);
+}
+
+/* Is there a key with this tag, also of another algorithm? Signatures name keys by it. */
+static bool is_taken(const char *prefix, uint16_t tag)
+{
+    bool is_there = false;
+
+    for (unsigned a = 1; a < 256 && !is_there; a++) {
+        char *path = base_printf("%s%03u+%05u.key", prefix, a, tag);
+
+        is_there = access(path, F_OK) == 0;
+        free(path);
+    }
+    return is_there;
+}
+
+struct sign_key *key_make(const struct wire_name *zone, const char *directory,
+                          const struct algorithm *a, uint16_t flags)
+{
+    char *prefix = key_file_prefix(directory, zone);
+    struct sign_key *k = key_generate(a, flags);
+
+    while (is_taken(prefix, k->facts.tag)) {
+        key_free(k);
+        k = key_generate(a, flags);
+    }
+    k->base = base_printf("%s%03u+%05u", prefix, a->number, k->facts.tag);
+    free(prefix);
+    return k;
+}
+
+char *sign_keygen(const char *zone, const char *directory, uint8_t algorithm, uint16_t flags,
+                  int64_t now_s, struct errors *errors)
+{
+    const struct algorithm *a = algorithm_find(algorithm);
+    struct wire_name name;
+    struct sign_key *k;
+    char *base = NULL;
+
+    ensure(a != NULL);
+    if (!wire_name_parse(str_of(zone), &name)) {
+        errors_add(errors, (struct place){0}, "'%s' is not a name in DNS", zone);
+        return NULL;
+    }
+    k = key_make(&name, directory, a, flags);
+    k->facts.times[SIGN_CREATED] = now_s;
+    k->facts.times[SIGN_PUBLISH] = now_s;
+    k->facts.times[SIGN_ACTIVATE] = now_s;
+    if (!has_failed(key_write(k, &name, errors)))
+        base = base_strdup(k->base);
+    key_free(k);
+    return base;
+}
