@@ -106,15 +106,20 @@ static inline bool answer_is_encrypted(enum answer_transport t)
     return t == ANSWER_TLS || t == ANSWER_HTTPS;
 }
 
-/* One message in, at most one out. */
+/* The rest of an answer of several messages. */
+struct answer_stream;
+
+/* One message in, at most one out; by a stream, more may follow. */
 struct answer_query {
     const uint8_t *packet;
     uint32_t packet_bytes;
     enum answer_transport transport;
     const struct addr *source;
+    uint32_t keepalive_ms;  /* of streams: how long the peer may rest after the answer, RFC 7828 */
     uint8_t *out;           /* for the answer, apart from the packet */
     uint32_t out_cap_bytes; /* at least WIRE_UDP_MIN */
     uint32_t out_bytes;     /* the answer's size; 0: none is due */
+    struct answer_stream *stream; /* with what follows; NULL: out is all */
 };
 
 struct answer_context;

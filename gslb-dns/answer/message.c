@@ -246,7 +246,7 @@ static void put_opt(struct message *m, const struct wire_query *q, const struct 
     if (unlikely(wants_nsid(q, w)))
         p = put_nsid(p, w->nsid);
     if (unlikely(wants_keepalive(q, m->io->transport)))
-        p = put_keepalive(p, w != NULL ? w->tcp_idle_ms : 0);
+        p = put_keepalive(p, m->io->keepalive_ms);
     if (unlikely(m->ede != EDE_NONE))
         p = put_ede(m, p);
     bytes_put_u16(opt + 9, (uint16_t)(p - opt - OPT_FIXED));

@@ -75,6 +75,7 @@ struct config {
     uint32_t workers;           /* 0: one per CPU */
     uint32_t udp_payload_bytes; /* largest UDP answer (EDNS buffer size we announce) */
     const char *nsid;           /* NULL: not told */
+    uint32_t tcp_threads;       /* 0: as many as workers */
     uint32_t tcp_idle_ms, tcp_max_connections;
     struct addr metrics; /* length 0: off */
     struct place metrics_place;

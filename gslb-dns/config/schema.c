@@ -332,6 +332,17 @@ static const struct conf_struct SERVICE = {
 
 static const struct conf_field TCP_FIELDS[] = {
     {
+        .key = "threads",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct file, config.tcp_threads),
+        .none = "auto",
+        .min = "1",
+        .max = "1024",
+        .unit = "threads",
+        .help = "Threads that serve connections; auto: as many as workers. A change waits for the "
+                "next start.",
+    },
+    {
         .key = "idle-timeout",
         .kind = CONF_DURATION_MS,
         .slot = CONF_ONE(struct file, config.tcp_idle_ms),

@@ -185,7 +185,6 @@ struct world *generation_make_world(const struct generation *g, const struct hea
         .views = views,
         .n_services = c->n_services,
         .udp_payload_bytes = (uint16_t)c->udp_payload_bytes,
-        .tcp_idle_ms = c->tcp_idle_ms,
         .nsid = c->nsid,
         .generation = number,
     };

@@ -89,6 +89,7 @@ static struct net_settings net_settings_of(const struct config *c)
         .n_listen = c->n_listen,
         .listen_place = c->listen_place,
         .workers = c->workers,
+        .tcp_threads = c->tcp_threads,
         .tcp_idle_ms = c->tcp_idle_ms,
         .tcp_max_connections = c->tcp_max_connections,
     };
@@ -346,8 +347,9 @@ static void on_metrics(void *arg, struct text *out)
 
     metrics_write_build(out, "gslb-dns");
     metrics_write(&n->metrics, out);
-    write_gauge(out, "gslb_dns_tcp_connections", "TCP connections that are open.",
-                (double)net_server_connections(n->server));
+    metrics_write_head(out, "gslb_dns_tcp_connections", "gauge", "TCP connections that are open.");
+    text_addf(out, "gslb_dns_tcp_connections{transport=\"tcp\"} %zu\n",
+              net_server_connections(n->server, ANSWER_TCP));
     write_gauge(out, "gslb_dns_loaded_timestamp_seconds", "When the configuration was loaded.",
                 (double)n->loaded_at_s);
     write_gauge(out, "gslb_dns_last_reload_successful", "Whether the newest load was taken.",

@@ -15,9 +15,9 @@ enum { TCP_BACKLOG = 1024, PORT_TRIES = 16 };
 struct endpoint {
     struct addr wanted; /* as it is configured */
     struct addr bound;  /* with the kernel's port */
-    int listener;
-    int *udp;     /* one for each worker */
-    bool is_kept; /* while the set changes */
+    int *udp;           /* one for each worker */
+    int *listeners;     /* one for each TCP thread */
+    bool is_kept;       /* while the set changes */
 };
 
 struct net_server {
@@ -25,8 +25,8 @@ struct net_server {
     struct endpoint *endpoints;
     size_t n_endpoints;
     struct udp_worker **workers;
-    unsigned n_workers;
-    struct tcp_server *tcp;
+    unsigned n_workers, n_tcp_threads;
+    struct stream_server *streams;
 };
 
 /* common/net opens non-blocking ones; a worker wants to wait in the call that receives. */
@@ -39,50 +39,65 @@ static int bind_worker_socket(const struct addr *at, struct errors *errors, stru
     return fd;
 }
 
-static void close_endpoint(struct endpoint *e, unsigned n_workers)
+static int *closed_sockets(unsigned n)
 {
-    if (e->listener >= 0)
-        close(e->listener);
-    for (unsigned i = 0; e->udp != NULL && i < n_workers; i++) {
-        if (e->udp[i] >= 0)
-            close(e->udp[i]);
+    int *fds = base_alloc(n * sizeof(*fds));
+
+    for (unsigned i = 0; i < n; i++)
+        fds[i] = -1;
+    return fds;
+}
+
+static void close_sockets(int *fds, unsigned n)
+{
+    for (unsigned i = 0; fds != NULL && i < n; i++) {
+        if (fds[i] >= 0)
+            close(fds[i]);
     }
-    free(e->udp);
-    e->udp = NULL;
+    free(fds);
+}
+
+static void close_endpoint(const struct net_server *s, struct endpoint *e)
+{
+    close_sockets(e->udp, s->n_workers);
+    close_sockets(e->listeners, s->n_tcp_threads);
+    e->udp = e->listeners = NULL;
 }
 
 /* The first UDP socket tells the port where the kernel chooses it. */
-static struct outcome open_sockets(struct endpoint *e, unsigned n_workers, struct errors *errors,
-                                   struct place place)
+static struct outcome open_sockets(const struct net_server *s, struct endpoint *e,
+                                   struct errors *errors, struct place place)
 {
     e->bound = e->wanted;
-    e->listener = -1;
-    e->udp = base_alloc(n_workers * sizeof(*e->udp));
-    for (unsigned i = 0; i < n_workers; i++)
-        e->udp[i] = -1;
-    for (unsigned i = 0; i < n_workers; i++) {
+    e->udp = closed_sockets(s->n_workers);
+    e->listeners = closed_sockets(s->n_tcp_threads);
+    for (unsigned i = 0; i < s->n_workers; i++) {
         e->udp[i] = bind_worker_socket(&e->bound, errors, place);
         if (e->udp[i] < 0 || (i == 0 && has_failed(net_local_addr(e->udp[0], &e->bound))))
             return OUTCOME_FAILED;
     }
-    e->listener = net_listen_tcp(&e->bound, TCP_BACKLOG, errors, place);
-    return e->listener >= 0 ? OUTCOME_OK : OUTCOME_FAILED;
+    for (unsigned i = 0; i < s->n_tcp_threads; i++) {
+        e->listeners[i] = net_listen_tcp(&e->bound, TCP_BACKLOG, errors, place);
+        if (e->listeners[i] < 0)
+            return OUTCOME_FAILED;
+    }
+    return OUTCOME_OK;
 }
 
 /* A port that the kernel chose for UDP may be taken for TCP: then another one is tried. */
-static struct outcome open_any_port(struct endpoint *e, unsigned n_workers, struct errors *errors,
-                                    struct place place)
+static struct outcome open_any_port(const struct net_server *s, struct endpoint *e,
+                                    struct errors *errors, struct place place)
 {
     for (int i = 0; i < PORT_TRIES; i++) {
         struct errors attempt = {0};
-        struct outcome outcome = open_sockets(e, n_workers, &attempt, place);
+        struct outcome outcome = open_sockets(s, e, &attempt, place);
 
         if (!has_failed(outcome) || i == PORT_TRIES - 1) {
             errors_merge(errors, &attempt);
             return outcome;
         }
         errors_free(&attempt);
-        close_endpoint(e, n_workers);
+        close_endpoint(s, e);
     }
     return OUTCOME_FAILED;
 }
@@ -103,13 +118,13 @@ static struct outcome open_endpoint(const struct net_server *s, struct endpoint 
     struct endpoint *e = &fresh[n];
 
     if (addr_port(&e->wanted) == 0)
-        return open_any_port(e, s->n_workers, errors, place);
+        return open_any_port(s, e, errors, place);
     if (!has_overlap(s->endpoints, s->n_endpoints, &e->wanted) &&
         !has_overlap(fresh, n, &e->wanted) &&
         (has_failed(net_check_free(&e->wanted, SOCK_DGRAM, errors, place)) ||
          has_failed(net_check_free(&e->wanted, SOCK_STREAM, errors, place))))
         return OUTCOME_FAILED;
-    return open_sockets(e, s->n_workers, errors, place);
+    return open_sockets(s, e, errors, place);
 }
 
 static struct endpoint *find_endpoint(struct net_server *s, const struct addr *wanted)
@@ -133,7 +148,6 @@ static struct endpoint *make_endpoints(struct net_server *s, const struct net_se
     for (size_t i = 0; i < settings->n_listen; i++) {
         struct endpoint *old = find_endpoint(s, &settings->listen[i]);
 
-        fresh[i].listener = -1;
         fresh[i].wanted = settings->listen[i];
         if (old != NULL) {
             old->is_kept = true;
@@ -146,7 +160,7 @@ static struct endpoint *make_endpoints(struct net_server *s, const struct net_se
         return fresh;
     for (size_t i = 0; i < settings->n_listen; i++) {
         if (!fresh[i].is_kept)
-            close_endpoint(&fresh[i], s->n_workers);
+            close_endpoint(s, &fresh[i]);
     }
     free(fresh);
     return NULL;
@@ -161,17 +175,25 @@ static int *worker_sockets(const struct net_server *s, unsigned worker)
     return sockets;
 }
 
-static struct tcp_settings tcp_settings(const struct net_server *s,
-                                        const struct net_settings *settings)
+/* The list is the caller's to free. */
+static struct stream_settings stream_settings(const struct net_server *s,
+                                              const struct net_settings *settings)
 {
-    int *listeners = base_alloc((s->n_endpoints + 1) * sizeof(*listeners));
+    struct stream_listener *listeners = base_zalloc(s->n_endpoints + 1, sizeof(*listeners));
 
     for (size_t i = 0; i < s->n_endpoints; i++)
-        listeners[i] = s->endpoints[i].listener;
-    return (struct tcp_settings){.listeners = listeners,
-                                 .n_listeners = s->n_endpoints,
-                                 .idle_ms = settings->tcp_idle_ms,
-                                 .max_connections = settings->tcp_max_connections};
+        listeners[i] = (struct stream_listener){s->endpoints[i].listeners, ANSWER_TCP};
+    return (struct stream_settings){.listeners = listeners,
+                                    .n_listeners = s->n_endpoints,
+                                    .idle_ms = settings->tcp_idle_ms,
+                                    .max_connections = settings->tcp_max_connections};
+}
+
+/* The sockets are somebody else's to close. */
+static void free_endpoint(struct endpoint *e)
+{
+    free(e->udp);
+    free(e->listeners);
 }
 
 /* Sockets that are gone from the set are emptied and closed by whoever serves them. */
@@ -179,11 +201,21 @@ static void set_endpoints(struct net_server *s, struct endpoint *fresh, size_t n
 {
     for (size_t i = 0; i < s->n_endpoints; i++) {
         if (!s->endpoints[i].is_kept)
-            free(s->endpoints[i].udp);
+            free_endpoint(&s->endpoints[i]);
     }
     free(s->endpoints);
     s->endpoints = fresh;
     s->n_endpoints = n;
+}
+
+static unsigned wanted_workers(const struct net_settings *settings)
+{
+    return settings->workers > 0 ? settings->workers : net_cpu_count();
+}
+
+static unsigned wanted_tcp_threads(const struct net_settings *settings)
+{
+    return settings->tcp_threads > 0 ? settings->tcp_threads : wanted_workers(settings);
 }
 
 struct net_server *net_server_start(const struct net_settings *settings,
@@ -192,10 +224,11 @@ struct net_server *net_server_start(const struct net_settings *settings,
 {
     struct net_server *s = base_zalloc(1, sizeof(*s));
     struct endpoint *endpoints;
-    struct tcp_settings tcp;
+    struct stream_settings streams;
 
     s->handler = *handler;
-    s->n_workers = settings->workers > 0 ? settings->workers : net_cpu_count();
+    s->n_workers = wanted_workers(settings);
+    s->n_tcp_threads = wanted_tcp_threads(settings);
     endpoints = make_endpoints(s, settings, errors);
     if (endpoints == NULL) {
         free(s);
@@ -209,24 +242,26 @@ struct net_server *net_server_start(const struct net_settings *settings,
         s->workers[i] = udp_worker_start(i, sockets, s->n_endpoints, &s->handler, metrics);
         free(sockets);
     }
-    tcp = tcp_settings(s, settings);
-    s->tcp = tcp_server_start(&tcp, &s->handler, metrics);
-    free((void *)tcp.listeners);
+    streams = stream_settings(s, settings);
+    s->streams = stream_server_start(&streams, s->n_tcp_threads, &s->handler, metrics);
+    free((void *)streams.listeners);
     return s;
 }
 
 struct outcome net_server_update(struct net_server *s, const struct net_settings *settings,
                                  struct errors *errors)
 {
-    unsigned wanted = settings->workers > 0 ? settings->workers : net_cpu_count();
     struct endpoint *endpoints = make_endpoints(s, settings, errors);
-    struct tcp_settings tcp;
+    struct stream_settings streams;
 
     if (endpoints == NULL)
         return OUTCOME_FAILED;
-    if (wanted != s->n_workers)
+    if (wanted_workers(settings) != s->n_workers)
         errors_warn(errors, settings->listen_place,
                     "the number of workers stays %u until the next start", s->n_workers);
+    if (settings->tcp_threads > 0 && settings->tcp_threads != s->n_tcp_threads)
+        errors_warn(errors, settings->listen_place,
+                    "the number of TCP threads stays %u until the next start", s->n_tcp_threads);
     set_endpoints(s, endpoints, settings->n_listen);
     for (unsigned i = 0; i < s->n_workers; i++) {
         int *sockets = worker_sockets(s, i);
@@ -234,19 +269,19 @@ struct outcome net_server_update(struct net_server *s, const struct net_settings
         udp_worker_update(s->workers[i], sockets, s->n_endpoints);
         free(sockets);
     }
-    tcp = tcp_settings(s, settings);
-    tcp_server_update(s->tcp, &tcp);
-    free((void *)tcp.listeners);
+    streams = stream_settings(s, settings);
+    stream_server_update(s->streams, &streams);
+    free((void *)streams.listeners);
     return OUTCOME_OK;
 }
 
 void net_server_stop(struct net_server *s)
 {
-    tcp_server_stop(s->tcp);
+    stream_server_stop(s->streams);
     for (unsigned i = 0; i < s->n_workers; i++)
         udp_worker_stop(s->workers[i]);
     for (size_t i = 0; i < s->n_endpoints; i++)
-        free(s->endpoints[i].udp);
+        free_endpoint(&s->endpoints[i]);
     free(s->endpoints);
     free(s->workers);
     free(s);
@@ -258,7 +293,7 @@ struct addr net_server_address(const struct net_server *s, size_t i)
     return s->endpoints[i].bound;
 }
 
-size_t net_server_connections(const struct net_server *s)
+size_t net_server_connections(const struct net_server *s, enum answer_transport transport)
 {
-    return tcp_server_connections(s->tcp);
+    return stream_server_connections(s->streams, transport);
 }

@@ -72,7 +72,6 @@ struct world {
     const struct world_service_view *views; /* by the same index */
     size_t n_services;
     uint16_t udp_payload_bytes; /* the largest UDP answer, and what we announce */
-    uint32_t tcp_idle_ms;       /* what edns-tcp-keepalive tells (RFC 7828) */
     const char *nsid;           /* answers a NSID request (RFC 5001); NULL: not told */
     uint64_t generation;
 };

@@ -115,6 +115,7 @@ static size_t ask(const struct question *q, uint8_t out[WIRE_TCP_MAX])
     struct answer_query io = {.packet = packet,
                               .packet_bytes = (uint32_t)build_query(q, packet, sizeof(packet)),
                               .transport = (q->flags & TCP) != 0 ? ANSWER_TCP : ANSWER_UDP,
+                              .keepalive_ms = 10000,
                               .source = &source,
                               .out = out,
                               .out_cap_bytes = WIRE_TCP_MAX};

@@ -145,7 +145,6 @@ static inline void answer_world_open(struct answer_world *w, const char *zone_te
                               .views = w->views,
                               .n_services = N_SERVICES,
                               .udp_payload_bytes = 1232,
-                              .tcp_idle_ms = 10000,
                               .nsid = "node-1"};
     w->slot.current = &w->world;
     w->metrics = (struct metrics){.table = answer_counter_table, .n = ANSWER_COUNTER_COUNT};

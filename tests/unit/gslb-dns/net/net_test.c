@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The server over loopback with a handler that is no DNS: it answers a message with the same bytes
- * turned round. "drop" gets no answer, "big N" N thousand bytes.
+ * turned round. "drop" gets no answer, "big N" N thousand bytes, "many NN" a first message and NN
+ * thousand more of a kilobyte, "rest" how long the connection may rest.
  */
 #include "gslb-dns/net/net.h"
 
@@ -41,6 +42,41 @@ static void turn_round(struct answer_query *q)
     q->out_bytes = q->packet_bytes;
 }
 
+/* Streams that have not been freed. */
+static int n_streams;
+
+struct answer_stream {
+    uint32_t left;
+};
+
+static struct answer_stream *begin_stream(uint32_t n)
+{
+    struct answer_stream *s = base_zalloc(1, sizeof(*s));
+
+    s->left = n;
+    __atomic_fetch_add(&n_streams, 1, __ATOMIC_RELAXED);
+    return s;
+}
+
+static void abandon(struct answer_stream *s)
+{
+    __atomic_fetch_sub(&n_streams, 1, __ATOMIC_RELAXED);
+    free(s);
+}
+
+static uint32_t next(void *context, struct answer_stream *s, uint8_t *out, uint32_t cap)
+{
+    (void)context;
+    assert_true(cap == 65535);
+    if (s->left == 0) {
+        abandon(s);
+        return 0;
+    }
+    memset(out, 's', 1000);
+    bytes_put_u32(out, --s->left);
+    return 1000;
+}
+
 static void answer(void *context, struct answer_query *queries, size_t n)
 {
     (void)context;
@@ -53,6 +89,13 @@ static void answer(void *context, struct answer_query *queries, size_t n)
         if (q->packet_bytes == 6 && memcmp(q->packet, "big ", 4) == 0) {
             q->out_bytes = 1000u * (uint32_t)(10 * (q->packet[4] - '0') + q->packet[5] - '0');
             memset(q->out, 'b', q->out_bytes);
+            continue;
+        }
+        if (q->packet_bytes == 7 && memcmp(q->packet, "many ", 5) == 0)
+            q->stream =
+                begin_stream(1000u * (uint32_t)(10 * (q->packet[5] - '0') + q->packet[6] - '0'));
+        if (q->packet_bytes == 4 && memcmp(q->packet, "rest", 4) == 0) {
+            q->out_bytes = (uint32_t)snprintf((char *)q->out, 16, "%u", q->keepalive_ms);
             continue;
         }
         turn_round(q);
@@ -88,10 +131,16 @@ static void start(struct bench *b, const char *const *listen, size_t n)
         assert_true(ip_parse(str_of(listen[i]), &ip));
         b->listen[i] = addr_of_ip(&ip, 0);
     }
-    b->handler = (struct net_handler){open_context, answer, close_context, &b->n_open};
+    b->handler = (struct net_handler){.open = open_context,
+                                      .answer = answer,
+                                      .close = close_context,
+                                      .arg = &b->n_open,
+                                      .next = next,
+                                      .abandon = abandon};
     b->settings = (struct net_settings){.listen = b->listen,
                                         .n_listen = n,
                                         .workers = 2,
+                                        .tcp_threads = 1,
                                         .tcp_idle_ms = 60000,
                                         .tcp_max_connections = 100};
     b->server = net_server_start(&b->settings, &b->handler, &b->metrics, &errors);
@@ -104,6 +153,7 @@ static void stop(struct bench *b)
 {
     net_server_stop(b->server);
     assert_int_equal(b->n_open, 0);
+    assert_int_equal(n_streams, 0);
     metrics_free(&b->metrics);
 }
 
@@ -359,6 +409,228 @@ static void test_tcp_back_pressure(void **state)
     stop(&b);
 }
 
+/* A message of a stream whose counter must be below *left, or another answer; false: the latter. */
+static bool expect_streamed(int fd, uint32_t *left)
+{
+    uint8_t buf[1002];
+    uint32_t n;
+
+    assert_int_equal(read_exactly(fd, buf, 2), 2);
+    n = bytes_get_u16(buf);
+    assert_true(n <= 1000);
+    assert_int_equal(read_exactly(fd, buf, n), n);
+    if (n != 1000)
+        return false;
+    assert_int_equal(bytes_get_u32(buf), *left - 1);
+    *left -= 1;
+    return true;
+}
+
+/* A transfer is sent whole, and what is asked meanwhile is answered before it ends. */
+static void test_tcp_transfer(void **state)
+{
+    struct bench b;
+    struct addr at;
+    uint32_t left = 30000;
+    int fd;
+
+    (void)state;
+    start(&b, one, 1);
+    at = net_server_address(b.server, 0);
+    fd = connect_to(&at, SOCK_STREAM);
+    send_frame(fd, "many 30");
+    expect_frame(fd, "03 ynam");
+    send_frame(fd, "abc");
+    while (expect_streamed(fd, &left))
+        continue;
+    assert_true(left > 0);
+    while (left > 0)
+        assert_true(expect_streamed(fd, &left));
+    send_frame(fd, "abc");
+    expect_frame(fd, "cba");
+    close(fd);
+    stop(&b);
+}
+
+/* The peer closes its half, and all that it has asked for still comes, then the end. */
+static void test_tcp_transfer_half_closed(void **state)
+{
+    struct bench b;
+    struct addr at;
+    uint32_t left = 2000;
+    int fd;
+
+    (void)state;
+    start(&b, one, 1);
+    at = net_server_address(b.server, 0);
+    fd = connect_to(&at, SOCK_STREAM);
+    send_frame(fd, "many 02");
+    shutdown(fd, SHUT_WR);
+    expect_frame(fd, "20 ynam");
+    while (left > 0)
+        assert_true(expect_streamed(fd, &left));
+    expect_end(fd);
+    wait_counter(&b, ANSWER_COUNTER_TCP_CLOSED_PEER, 1);
+    stop(&b);
+}
+
+/* More at once than one connection may have: the others wait their turn, and all come. */
+static void test_tcp_many_transfers(void **state)
+{
+    enum { N = 40 };
+    struct bench b;
+    struct addr at;
+    uint8_t buf[1002];
+    size_t n_messages = 0, n_first = 0;
+    int fd;
+
+    (void)state;
+    start(&b, one, 1);
+    at = net_server_address(b.server, 0);
+    fd = connect_to(&at, SOCK_STREAM);
+    for (int i = 0; i < N; i++)
+        send_frame(fd, "many 01");
+    while (n_messages < N * 1000 || n_first < N) {
+        size_t n;
+
+        assert_int_equal(read_exactly(fd, buf, 2), 2);
+        n = bytes_get_u16(buf);
+        assert_true(n == 1000 || n == 7);
+        assert_int_equal(read_exactly(fd, buf, n), n);
+        n_first += n == 7;
+        n_messages += n == 1000;
+    }
+    assert_int_equal(n_messages, N * 1000);
+    close(fd);
+    stop(&b);
+}
+
+/* A peer that goes, or stops reading, in the middle: nothing is left behind. */
+static void test_tcp_transfer_abandoned(void **state)
+{
+    struct linger reset = {.l_onoff = 1};
+    struct errors errors = {0};
+    struct bench b;
+    struct addr at;
+    int fd, slow;
+
+    (void)state;
+    start(&b, one, 1);
+    b.settings.tcp_idle_ms = 300;
+    assert_false(has_failed(net_server_update(b.server, &b.settings, &errors)));
+    at = net_server_address(b.server, 0);
+    fd = connect_to(&at, SOCK_STREAM);
+    send_frame(fd, "many 90");
+    expect_frame(fd, "09 ynam");
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    close(fd);
+    wait_counter(&b, ANSWER_COUNTER_TCP_CLOSED_PEER, 1);
+    assert_int_equal(n_streams, 0);
+    slow = connect_to(&at, SOCK_STREAM);
+    send_frame(slow, "many 90");
+    wait_counter(&b, ANSWER_COUNTER_TCP_CLOSED_SLOW, 1);
+    assert_int_equal(n_streams, 0);
+    close(slow);
+    stop(&b);
+}
+
+/* When the server stops, what is being read still comes to its end; what nobody reads does not
+ * keep the server. */
+static void test_tcp_transfer_and_stop(void **state)
+{
+    struct bench b;
+    struct addr at;
+    int fd;
+
+    (void)state;
+    start(&b, one, 1);
+    at = net_server_address(b.server, 0);
+    fd = connect_to(&at, SOCK_STREAM);
+    send_frame(fd, "many 90");
+    expect_frame(fd, "09 ynam");
+    stop(&b);
+    close(fd);
+}
+
+/* RFC 7828: the idle time, and nothing where the next connection would push one out. */
+static void test_tcp_keepalive(void **state)
+{
+    struct errors errors = {0};
+    struct bench b;
+    struct addr at;
+    int fd;
+
+    (void)state;
+    start(&b, one, 1);
+    at = net_server_address(b.server, 0);
+    fd = connect_to(&at, SOCK_STREAM);
+    send_frame(fd, "rest");
+    expect_frame(fd, "60000");
+    b.settings.tcp_max_connections = 1;
+    assert_false(has_failed(net_server_update(b.server, &b.settings, &errors)));
+    send_frame(fd, "rest");
+    expect_frame(fd, "0");
+    close(fd);
+    stop(&b);
+}
+
+/* Connections spread over the threads; the limits are those of all together. */
+static void test_tcp_threads(void **state)
+{
+    enum { N = 64 };
+    struct errors errors = {0};
+    struct bench b;
+    struct addr at;
+    int fds[N];
+
+    (void)state;
+    start(&b, one, 1);
+    net_server_stop(b.server);
+    b.settings.tcp_threads = 4;
+    b.settings.tcp_max_connections = N * 8;
+    b.server = net_server_start(&b.settings, &b.handler, &b.metrics, &errors);
+    assert_non_null(b.server);
+    at = net_server_address(b.server, 0);
+    for (size_t i = 0; i < N; i++) {
+        fds[i] = connect_to(&at, SOCK_STREAM);
+        send_frame(fds[i], "ab");
+        expect_frame(fds[i], "ba");
+    }
+    expect_end(connect_to(&at, SOCK_STREAM)); /* an eighth is one client's */
+    assert_int_equal(net_server_connections(b.server, ANSWER_TCP), N);
+    b.settings.tcp_max_connections = 8;
+    assert_false(has_failed(net_server_update(b.server, &b.settings, &errors)));
+    assert_true(net_server_connections(b.server, ANSWER_TCP) <= 8);
+    for (size_t i = 0; i < N; i++)
+        close(fds[i]);
+    stop(&b);
+}
+
+/* RFC 7413: the query may come with the SYN, where the kernel lets clients. */
+static void test_tcp_fast_open(void **state)
+{
+    struct bench b;
+    struct addr at;
+
+    (void)state;
+    start(&b, one, 1);
+    at = net_server_address(b.server, 0);
+    for (int i = 0; i < 2; i++) { /* the first one gets the cookie */
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        if (sendto(fd, "\0\3abc", 5, MSG_FASTOPEN, &at.sa, at.length) < 0) {
+            close(fd);
+            stop(&b);
+            skip();
+        }
+        expect_frame(fd, "cba");
+        send_frame(fd, "more");
+        expect_frame(fd, "erom");
+        close(fd);
+    }
+    stop(&b);
+}
+
 static void test_tcp_idle_and_slow(void **state)
 {
     struct bench b;
@@ -402,7 +674,7 @@ static void test_tcp_limits(void **state)
     }
     expect_end(connect_to(&at, SOCK_STREAM));
     assert_int_equal(counter(&b, ANSWER_COUNTER_TCP_CLOSED_CLIENT), 1);
-    assert_int_equal(net_server_connections(b.server), COUNT_OF(fds));
+    assert_int_equal(net_server_connections(b.server, ANSWER_TCP), COUNT_OF(fds));
     for (size_t i = 0; i < COUNT_OF(fds); i++)
         close(fds[i]);
     wait_counter(&b, ANSWER_COUNTER_TCP_CLOSED_PEER, COUNT_OF(fds));
@@ -567,6 +839,14 @@ int main(void)
         cmocka_unit_test(test_tcp_half_close),
         cmocka_unit_test(test_tcp_no_query),
         cmocka_unit_test(test_tcp_back_pressure),
+        cmocka_unit_test(test_tcp_transfer),
+        cmocka_unit_test(test_tcp_transfer_half_closed),
+        cmocka_unit_test(test_tcp_many_transfers),
+        cmocka_unit_test(test_tcp_transfer_abandoned),
+        cmocka_unit_test(test_tcp_transfer_and_stop),
+        cmocka_unit_test(test_tcp_keepalive),
+        cmocka_unit_test(test_tcp_threads),
+        cmocka_unit_test(test_tcp_fast_open),
         cmocka_unit_test(test_tcp_idle_and_slow),
         cmocka_unit_test(test_tcp_limits),
         cmocka_unit_test(test_tcp_eviction),

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* stream, inside: a thread, its connections, and the hands that move their bytes. */
+#ifndef GSLB_DNS_STREAM_INTERNAL_H
+#define GSLB_DNS_STREAM_INTERNAL_H
+
+#include "gslb-dns/stream/stream.h"
+
+#include <event2/event.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+enum {
+    FRAME = 2,
+    MESSAGE_MAX = 65535,
+    BATCH = 32,
+    READ_BYTES = 2 * (FRAME + MESSAGE_MAX),
+    TRANSFERS_MAX = 8, /* of one connection; until one ends, no more queries are read from it */
+};
+
+/* Whether a connection goes on after a step, and if not, under which counter it ends. */
+enum { GOES_ON = -1 };
+
+/* Bytes that wait: of a message that is not whole yet, or of answers. */
+struct rest {
+    uint8_t *p;
+    size_t n;
+};
+
+/* An answer of several messages that is being sent. */
+struct transfer {
+    TAILQ_ENTRY(transfer) link;
+    struct answer_stream *stream;
+};
+
+struct connection {
+    TAILQ_ENTRY(connection) by_use;
+    struct worker *worker;
+    struct client *client; /* for whom it is counted */
+    struct event *readable, *writable;
+    int fd;
+    enum answer_transport transport;
+    bool is_reading, is_writing; /* which of the two is waited for */
+    bool is_blocked;             /* answers wait for the peer to read */
+    bool is_ended;               /* the peer has closed its half; transfers are still sent */
+    int64_t used_ms;
+    struct rest in, out;
+    size_t n_transfers;
+    TAILQ_HEAD(, transfer) transfers; /* the one whose turn it is first */
+    struct addr peer;
+};
+
+TAILQ_HEAD(connections, connection);
+
+/* One thread. */
+struct worker {
+    struct loop *loop;
+    const struct net_handler *handler;
+    void *context;
+    struct metrics_block *counters;
+    struct shares *shares; /* of all threads */
+    unsigned n_workers;
+    struct listener *listeners;
+    size_t n_listeners;
+    bool is_paused;   /* out of descriptors: no accepts until the next tick */
+    bool is_stopping; /* until the transfers have ended, or it is stop_at_ms */
+    int64_t stop_at_ms;
+    struct order *stop;
+    uint32_t idle_ms, max_connections;
+    size_t n_connections;
+    struct event *tick;
+    struct connections by_use; /* the one idle longest first */
+    struct answer_query queries[BATCH];
+    struct iovec frames[BATCH];
+    uint8_t read_buffer[READ_BYTES];
+    uint8_t answers[BATCH][FRAME + MESSAGE_MAX + 1];
+};
+
+static inline void worker_count(struct worker *w, enum answer_counter counter)
+{
+    metrics_add(w->counters, counter, 1);
+}
+
+/* ---- shares.c: who holds how many, over all threads ---- */
+
+struct shares *shares_new(void);
+void shares_free(struct shares *s);
+/* NULL: this client has as many as it may, by a limit of so many for all. */
+struct client *shares_take(struct shares *s, const struct addr *peer, enum answer_transport t,
+                           uint32_t max_connections);
+void shares_return(struct shares *s, struct client *client, enum answer_transport t);
+size_t shares_total(const struct shares *s);
+size_t shares_of(const struct shares *s, enum answer_transport t);
+
+/* ---- connection.c: a connection's life ---- */
+
+/* Takes over fd, at once or not at all. */
+void connection_open(struct worker *w, int fd, const struct addr *peer,
+                     enum answer_transport transport);
+void connection_close(struct connection *c, int why);
+/* Something useful came or went: the connection is the last to be given up. */
+void connection_mark_used(struct connection *c);
+/* The one idle longest; NULL: there is none. */
+struct connection *connection_oldest(struct worker *w);
+/* One more step for what has been received or is to be sent, before the server stops; ends it but
+ * for its transfers. */
+void connection_stop(struct connection *c);
+/* Sends, and keeps what the peer does not take: then the connection is blocked. */
+MUST_USE int connection_write(struct connection *c, struct iovec *pieces, size_t n);
+/* n bytes at p become the rest, of which p may be a part. */
+void rest_keep(struct rest *r, const uint8_t *p, size_t n);
+void connection_add_transfer(struct connection *c, struct answer_stream *stream);
+
+/* ---- frame_dns.c ---- */
+
+/* Answers what is whole among n bytes at p and keeps the rest. */
+MUST_USE int frame_dns_serve(struct connection *c, const uint8_t *p, size_t n);
+/* The next messages of the connection's transfers, as many as make one write. */
+MUST_USE int frame_dns_transfer(struct connection *c);
+
+#endif
