@@ -102,8 +102,7 @@ static void release_zone(struct shared_zone *z)
 {
     if (z == NULL || atomic_fetch_sub(&z->refs, 1) > 1)
         return;
-    if (z->zone != NULL)
-        zone_free(z->zone);
+    zone_release(z->zone);
     free(z->services);
     free(z);
 }

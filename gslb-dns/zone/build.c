@@ -506,7 +506,8 @@ static struct zone *build_zone(struct draft *d)
     pack_nodes(p);
     fill_all_targets(d);
     index = finish_index(d, block);
-    *z = (struct zone){.apex = d->apex,
+    *z = (struct zone){.refs = 1,
+                       .apex = d->apex,
                        .root = d->names[0].node,
                        .n_names = d->n_names,
                        .index = index,
@@ -561,9 +562,17 @@ uint64_t zone_effort(const char *path)
     return stat(path, &st) == 0 ? (uint64_t)st.st_size * (EFFORT_TO_READ + EFFORT_TO_BUILD) : 0;
 }
 
-void zone_free(struct zone *z)
+const struct zone *zone_hold(const struct zone *z)
 {
-    if (z == NULL)
+    __atomic_fetch_add(&((struct zone *)z)->refs, 1, __ATOMIC_RELAXED);
+    return z;
+}
+
+void zone_release(const struct zone *shared)
+{
+    struct zone *z = (struct zone *)shared;
+
+    if (z == NULL || __atomic_fetch_sub(&z->refs, 1, __ATOMIC_ACQ_REL) > 1)
         return;
     free(z->index->slots);
     free((struct zone_index *)z->index);

@@ -7,7 +7,7 @@
  *
  * A loaded zone is immutable: workers read it inside a snapshot, without lock and without malloc.
  * Its nodes, RRsets and names are one block of memory, the index another; both are freed with the
- * last generation that holds the zone.
+ * last reference to the zone: generations have one each, and so has a transfer under way.
  *
  * Wire form of an RRset: its records one after the other as they go into a packet, each beginning
  * with a two-byte compression pointer for the owner that says "the question" (0xC00C). Names inside
@@ -64,6 +64,7 @@ struct zone_node {
 /* A file that a zone was read from, and what it was like then. */
 struct zone_file;
 struct zone {
+    unsigned refs; /* zone_hold, zone_release; atomic */
     struct wire_name apex;
     const struct zone_node *root;          /* the apex' node */
     const struct zone_rrset *soa;          /* as it stands */
@@ -101,7 +102,10 @@ struct zone_source {
 struct zone *zone_load(const struct zone_source *from, struct errors *errors);
 /* How far loading this file will move a progress; what it includes comes on top. */
 uint64_t zone_effort(const char *path);
-void zone_free(struct zone *z);
+/* A zone is counted: zone_load gives one reference. Whoever has one, or stands in a world that has,
+ * may take another from any thread; the last one given back frees the zone. Any thread. */
+const struct zone *zone_hold(const struct zone *z);
+void zone_release(const struct zone *z); /* NULL: nothing */
 /* Are all of its files as they were (device, inode, size, times)? A reload may then keep the zone,
  * if its services are the same too. */
 bool zone_is_unchanged(const struct zone *z);

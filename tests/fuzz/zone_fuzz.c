@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     ensure((z == NULL) == (errors.n_errors > 0));
     if (z != NULL)
         ask(z, data, n);
-    zone_free(z);
+    zone_release(z);
     errors_free(&errors);
     return 0;
 }

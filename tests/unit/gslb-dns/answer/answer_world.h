@@ -153,7 +153,7 @@ static inline void answer_world_open(struct answer_world *w, const char *zone_te
 static inline void answer_world_close(struct answer_world *w)
 {
     zone_set_free(w->set);
-    zone_free(w->zone);
+    zone_release(w->zone);
     geo_map_free(w->map);
     steer_map_free(w->steer);
     metrics_free(&w->metrics);

@@ -58,7 +58,7 @@ static void check_zone(const char *origin, const char *text, const struct look_c
     int failures = run_cases(set, cases, n);
 
     zone_set_free(set);
-    zone_free(z);
+    zone_release(z);
     assert_int_equal(failures, 0);
 }
 
@@ -223,7 +223,7 @@ static void test_odd_names(void **state)
     assert_int_equal(name.length, 255);
     assert_int_equal(run_cases(set, cases, COUNT_OF(cases) - 1), 0);
     zone_set_free(set);
-    zone_free(z);
+    zone_release(z);
     free(text);
     free(longest);
     free(too_long_above);
@@ -277,7 +277,7 @@ static void test_services(void **state)
     assert_int_equal(look_up(set, &services[1].name, WIRE_ANY, &l), ZONE_ANY);
     assert_null(l.rrset);
     zone_set_free(set);
-    zone_free(z);
+    zone_release(z);
     errors_free(&errors);
 }
 
@@ -314,7 +314,7 @@ static void test_services_in_the_way(void **state)
         free(report);
         free(text);
         errors_free(&errors);
-        zone_free(z);
+        zone_release(z);
     }
     assert_int_equal(failures, 0);
 }
@@ -365,7 +365,7 @@ static void test_longest_match(void **state)
     }
     zone_set_free(set);
     for (size_t i = 0; i < COUNT_OF(zones); i++)
-        zone_free(zones[i]);
+        zone_release(zones[i]);
     assert_int_equal(failures, 0);
 }
 
@@ -422,7 +422,7 @@ static void test_chain(void **state)
     zone_target_name(z, l.rrset, &name);
     assert_memory_equal(name.bytes, want.bytes, want.length);
     zone_set_free(set);
-    zone_free(z);
+    zone_release(z);
 }
 
 static void test_wire_form(void **state)
@@ -447,7 +447,7 @@ static void test_wire_form(void **state)
     assert_int_equal(l.rrset->n_targets, 1);
     assert_int_equal(l.rrset->targets[0].offset, 14);
     zone_set_free(set);
-    zone_free(z);
+    zone_release(z);
 }
 
 static void test_negative_soa(void **state)
@@ -466,7 +466,7 @@ static void test_negative_soa(void **state)
         assert_int_equal(wire[8] << 8 | wire[9], cases[i].want_s);
         assert_int_equal(z->soa->ttl_s, i == 0 ? 3600 : 100);
         assert_int_equal(z->serial, UINT32_MAX);
-        zone_free(z);
+        zone_release(z);
     }
 }
 
@@ -525,7 +525,7 @@ static void test_targets(void **state)
         }
     }
     zone_set_free(set);
-    zone_free(z);
+    zone_release(z);
     errors_free(&errors);
     assert_int_equal(failures, 0);
 }
@@ -551,7 +551,7 @@ static void test_many_fixups(void **state)
         assert_int_equal(expand_rdata(z, l.rrset, 254, rdata), 2 + 5 + 13);
     }
     zone_set_free(set);
-    zone_free(z);
+    zone_release(z);
 }
 
 int main(void)

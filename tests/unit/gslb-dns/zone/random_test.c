@@ -227,7 +227,7 @@ static void test_random_zones(void **state)
             compare(&l, z, t.p);
             loaded++;
         }
-        zone_free(z);
+        zone_release(z);
         errors_free(&errors);
         text_free(&t);
     }
@@ -254,7 +254,7 @@ static void test_large_zone(void **state)
         assert_int_equal(look_up(set, &name, WIRE_A, &l), i < NAMES ? ZONE_ANSWER : ZONE_NXDOMAIN);
     }
     zone_set_free(set);
-    zone_free(z);
+    zone_release(z);
 }
 
 int main(void)

@@ -201,7 +201,7 @@ static void test_good_text(void **state)
             print_error("%s: %zu records, want %zu\n", c->name, z->n_records, n + 2);
             failures++;
         }
-        zone_free(z);
+        zone_release(z);
         errors_free(&errors);
         free(text);
     }
@@ -339,7 +339,7 @@ static void test_bad_text(void **state)
         }
         free(report);
         errors_free(&errors);
-        zone_free(z);
+        zone_release(z);
     }
     assert_int_equal(failures, 0);
 }
@@ -394,7 +394,7 @@ static void test_doubtful_text(void **state)
         free(report);
         free(text);
         errors_free(&errors);
-        zone_free(z);
+        zone_release(z);
     }
     assert_int_equal(failures, 0);
 }
@@ -458,7 +458,7 @@ static void test_long_text(void **state)
     assert_int_equal(look_up(set, &name, WIRE_TXT, &l), ZONE_ANSWER);
     assert_int_equal(l.rrset->wire_bytes, 12 + 251 * STRINGS);
     zone_set_free(set);
-    zone_free(z);
+    zone_release(z);
     text_free(&t);
 }
 
@@ -539,7 +539,7 @@ static void test_include(void **state)
     assert_true(holds(z, "a.sub.example.com. 60 IN A 192.0.2.4"));
     assert_true(holds(z, "c.sub.example.com. 60 IN A 192.0.2.5"));
     assert_true(holds(z, "b.x.sub.example.com. 60 IN A 192.0.2.6"));
-    zone_free(z);
+    zone_release(z);
     errors_free(&errors);
 }
 
@@ -604,7 +604,7 @@ static void test_is_unchanged(void **state)
     assert_true(zone_is_unchanged(z));
     write_file(f, "one", "a 60 A 192.0.2.40\n");
     assert_false(zone_is_unchanged(z));
-    zone_free(z);
+    zone_release(z);
     errors_free(&errors);
 }
 
