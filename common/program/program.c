@@ -20,6 +20,7 @@ static int print_usage(const struct program *p, FILE *out, int code)
     fprintf(
         out,
         "usage: %s -c FILE [--check] [-v]\n"
+        "%s"
         "\n"
         "%s\n"
         "\n"
@@ -31,7 +32,7 @@ static int print_usage(const struct program *p, FILE *out, int code)
         "\n"
         "Signals: %s.\n"
         "Exit codes: 0 fine, 1 cannot run, 2 usage.\n",
-        p->name, p->summary, p->manual, p->signals);
+        p->name, p->commands != NULL ? p->commands : "", p->summary, p->manual, p->signals);
     return code;
 }
 

@@ -11,9 +11,10 @@
 
 struct program {
     const char *name;
-    const char *summary; /* one sentence: what it does */
-    const char *manual;  /* of its configuration: "gslb-dns.yaml(5)" */
-    const char *signals; /* what it does on which signal */
+    const char *summary;  /* one sentence: what it does */
+    const char *manual;   /* of its configuration: "gslb-dns.yaml(5)" */
+    const char *signals;  /* what it does on which signal */
+    const char *commands; /* NULL, or the usage of what it does besides serving */
     /* --check: everything that a start would read is judged, nothing is opened. */
     struct outcome (*check)(const char *path, struct errors *errors);
     /* Serves on return. NULL: errors say why not. path lives as long as the program. */

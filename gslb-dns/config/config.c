@@ -227,6 +227,24 @@ static void build_services(struct check *k)
     k->config->n_services = file->n_services;
 }
 
+static void check_dnssec(struct check *k, const struct config_dnssec *d)
+{
+    bool has_nsec3 = d->nsec3_salt != NULL || d->nsec3_iterations > 0 || d->is_nsec3_opt_out;
+
+    if (d->keys_path == NULL)
+        return;
+    if (d->refresh_s >= d->validity_s)
+        conf_error(k->f, d->place,
+                   "signature-refresh must be less than signature-validity, or signatures would be "
+                   "replaced as soon as they are made");
+    if (d->denial != CONFIG_NSEC3 && has_nsec3)
+        conf_warn(k->f, d->place, "nsec3 is never used without denial: nsec3");
+    if (d->nsec3_iterations > 0 && d->denial == CONFIG_NSEC3)
+        conf_warn(k->f, d->place,
+                  "nsec3: iterations should be 0; validators may treat the zone as unsigned "
+                  "(RFC 9276 section 3.2)");
+}
+
 static void check_zones(struct check *k)
 {
     const struct config *c = k->config;
@@ -235,6 +253,7 @@ static void check_zones(struct check *k)
     for (size_t i = 0; i < c->n_zones; i++) {
         size_t before = conf_index_put(&names, c->zones[i].name, i);
 
+        check_dnssec(k, &c->zones[i].dnssec);
         if (before != CONF_NONE)
             conf_error(k->f, c->zones[i].place, "zone '%s' is the same as '%s' in line %u",
                        c->zones[i].name, c->zones[before].name, c->zones[before].place.line);

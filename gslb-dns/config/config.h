@@ -41,10 +41,28 @@ struct config_service {
     size_t n_fallback;
 };
 
+enum config_denial { CONFIG_NSEC, CONFIG_NSEC3, CONFIG_COMPACT };
+enum config_cds { CONFIG_CDS_YES, CONFIG_CDS_NO, CONFIG_CDS_DELETE };
+
+/* How a zone is signed; durations in seconds. */
+struct config_dnssec {
+    const char *keys_path; /* the directory of the key files; NULL: the zone is not signed here */
+    struct place place;
+    enum config_denial denial;
+    const char *nsec3_salt; /* hexadecimal digits; NULL: none */
+    uint32_t nsec3_iterations;
+    bool is_nsec3_opt_out;
+    enum config_cds cds;
+    uint32_t validity_s, refresh_s;
+    uint32_t dnskey_ttl_s, zone_max_ttl_s, propagation_delay_s;
+    uint32_t parent_ds_ttl_s, parent_propagation_delay_s;
+};
+
 struct config_zone {
     const char *name; /* without the final dot; "." for the root */
     const char *path; /* of its zone file */
     struct place place;
+    struct config_dnssec dnssec;
 };
 
 /* When an edge leaves the answers and comes back (gdnsd's down_thresh and up_thresh). */

@@ -233,6 +233,165 @@ static const struct conf_struct REGION = {
     .place = CONF_AT(struct file_region, place),
 };
 
+static const char *check_salt(struct str text)
+{
+    if (text.n % 2 != 0 || text.n > 510)
+        return "must be at most 255 bytes, two hexadecimal digits each";
+    for (size_t i = 0; i < text.n; i++)
+        if ((uint8_t)(text.p[i] - '0') >= 10 &&
+            (uint8_t)(text_lower((uint8_t)text.p[i]) - 'a') >= 6)
+            return "must be hexadecimal digits";
+    return NULL;
+}
+
+static const struct conf_field NSEC3_FIELDS[] = {
+    {
+        .key = "opt-out",
+        .kind = CONF_BOOL,
+        .slot = CONF_ONE(struct config_dnssec, is_nsec3_opt_out),
+        .preset = "no",
+        .help = "Leaves delegations without DS out of the chain, for zones of very many of them.",
+    },
+    {
+        .key = "salt",
+        .kind = CONF_STRING,
+        .slot = CONF_ONE(struct config_dnssec, nsec3_salt),
+        .none = "-",
+        .check = check_salt,
+        .help = "Hexadecimal digits. Best left empty (RFC 9276 section 3.1).",
+    },
+    {
+        .key = "iterations",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct config_dnssec, nsec3_iterations),
+        .preset = "0",
+        .max = "50",
+        .unit = "additional hashes",
+        .help = "Best left at 0: validators may treat a zone with more as unsigned (RFC 9276 "
+                "section 3.1).",
+    },
+};
+static const struct conf_struct NSEC3 = {
+    .what = "nsec3",
+    .size = sizeof(struct config_dnssec),
+    CONF_FIELDS(NSEC3_FIELDS),
+};
+
+static const struct conf_choice DENIALS[] = {
+    {"nsec", CONFIG_NSEC}, {"nsec3", CONFIG_NSEC3}, {"compact", CONFIG_COMPACT}, {NULL, 0}};
+static const struct conf_choice CDS[] = {
+    {"yes", CONFIG_CDS_YES}, {"no", CONFIG_CDS_NO}, {"delete", CONFIG_CDS_DELETE}, {NULL, 0}};
+
+static const struct conf_field DNSSEC_FIELDS[] = {
+    {
+        .key = "keys",
+        .kind = CONF_PATH,
+        .slot = CONF_ONE(struct config_dnssec, keys_path),
+        .place = CONF_AT(struct config_dnssec, place),
+        .is_required = true,
+        .help = "The directory of the zone's key files, as gslb-dns keygen, dnssec-keygen and "
+                "ldns-keygen make them. May stand for the whole section: dnssec: keys. Zones may "
+                "share a directory, and nodes with copies of it give equal answers. It is looked "
+                "at once a minute.",
+    },
+    {
+        .key = "denial",
+        .kind = CONF_ENUM,
+        .slot = CONF_ONE(struct config_dnssec, denial),
+        .choices = DENIALS,
+        .preset = "nsec",
+        .help = "How the absence of names and types is proved: nsec; nsec3, which hides the names "
+                "from casual listing (RFC 5155); compact, small answers that are signed when asked "
+                "for (RFC 9824).",
+    },
+    {
+        .key = "nsec3",
+        .kind = CONF_STRUCT,
+        .slot = CONF_SECTION(struct config_dnssec),
+        .of = &NSEC3,
+        .help = "For denial: nsec3.",
+    },
+    {
+        .key = "signature-validity",
+        .kind = CONF_DURATION_S,
+        .slot = CONF_ONE(struct config_dnssec, validity_s),
+        .preset = "14d",
+        .min = "1d",
+        .max = "365d",
+        .help = "How long a new signature is valid; longer where the zone's greatest TTL and its "
+                "SOA's EXPIRE ask for it.",
+    },
+    {
+        .key = "signature-refresh",
+        .kind = CONF_DURATION_S,
+        .slot = CONF_ONE(struct config_dnssec, refresh_s),
+        .preset = "4d",
+        .min = "2h",
+        .max = "364d",
+        .help = "A signature is replaced when so much of its validity is left, a share of the zone "
+                "each hour.",
+    },
+    {
+        .key = "dnskey-ttl",
+        .kind = CONF_DURATION_S,
+        .slot = CONF_ONE(struct config_dnssec, dnskey_ttl_s),
+        .preset = "1h",
+        .min = "1s",
+        .max = "7d",
+        .help = "Of the DNSKEY, CDS and CDNSKEY records. The shorter, the sooner a roll-over is "
+                "done.",
+    },
+    {
+        .key = "max-zone-ttl",
+        .kind = CONF_DURATION_S,
+        .slot = CONF_ONE(struct config_dnssec, zone_max_ttl_s),
+        .preset = "1d",
+        .min = "1s",
+        .max = "28d",
+        .help = "The greatest TTL of the zone's records: a roll-over waits so long until caches "
+                "have dropped old signatures.",
+    },
+    {
+        .key = "propagation-delay",
+        .kind = CONF_DURATION_S,
+        .slot = CONF_ONE(struct config_dnssec, propagation_delay_s),
+        .preset = "1h",
+        .max = "7d",
+        .help = "Until all servers of the zone, secondaries too, have a change.",
+    },
+    {
+        .key = "parent-ds-ttl",
+        .kind = CONF_DURATION_S,
+        .slot = CONF_ONE(struct config_dnssec, parent_ds_ttl_s),
+        .preset = "1d",
+        .max = "28d",
+        .help = "The TTL of the DS records in the parent zone.",
+    },
+    {
+        .key = "parent-propagation-delay",
+        .kind = CONF_DURATION_S,
+        .slot = CONF_ONE(struct config_dnssec, parent_propagation_delay_s),
+        .preset = "1h",
+        .max = "7d",
+        .help = "Until all servers of the parent zone have a change.",
+    },
+    {
+        .key = "publish-cds",
+        .kind = CONF_ENUM,
+        .slot = CONF_ONE(struct config_dnssec, cds),
+        .choices = CDS,
+        .preset = "yes",
+        .help = "CDS and CDNSKEY records tell the parent which DS the zone wants (RFC 7344); "
+                "delete asks it to remove them all, before a zone goes unsigned (RFC 8078).",
+    },
+};
+static const struct conf_struct DNSSEC = {
+    .what = "dnssec",
+    .size = sizeof(struct config_dnssec),
+    CONF_FIELDS(DNSSEC_FIELDS),
+    .shorthand = "keys",
+};
+
 static const struct conf_field ZONE_FIELDS[] = {
     {
         .key = "file",
@@ -241,6 +400,14 @@ static const struct conf_field ZONE_FIELDS[] = {
         .is_required = true,
         .help = "Its zone file (RFC 1035 section 5). May stand for the whole zone: "
                 "example.com: zones/example.com.zone.",
+    },
+    {
+        .key = "dnssec",
+        .kind = CONF_STRUCT,
+        .slot = CONF_ONE(struct config_zone, dnssec),
+        .of = &DNSSEC,
+        .help = "Signs the zone and its services' answers. Only keys is required. Absent: the zone "
+                "is served as its file has it, with the signatures that are there.",
     },
 };
 static const struct conf_struct ZONE = {

@@ -23,6 +23,7 @@
 #include "gslb-dns/world/world.h"
 
 struct generation;
+struct sign_signer;
 
 /* Loads what the file at path says. previous (or NULL) is only read, and must live until the call
  * returns. Failure: NULL, everything wrong is in errors. Any thread. */
@@ -32,6 +33,8 @@ void generation_free(struct generation *g);
 
 const struct config *generation_config(const struct generation *g);
 const struct zone *generation_zone(const struct generation *g, size_t zone);
+/* NULL: the zone is not signed here. */
+const struct sign_signer *generation_signer(const struct generation *g, size_t zone);
 /* How many of its zones were read, the others being those of the generation before. */
 size_t generation_fresh_zones(const struct generation *g);
 /* For explain, which wakes it and lets it rest again; NULL: no database is configured. */

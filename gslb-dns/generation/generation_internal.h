@@ -4,6 +4,7 @@
 #define GSLB_DNS_GENERATION_INTERNAL_H
 
 #include "gslb-dns/generation/generation.h"
+#include "gslb-dns/sign/sign.h"
 
 #include <stdatomic.h>
 
@@ -32,13 +33,20 @@ struct shared_steering {
 
 struct generation {
     struct config *config;
-    struct shared_zone **zones; /* by the configuration's index */
+    struct sign_signer **signers; /* by the configuration's index; NULL: the zone is not signed */
+    struct shared_zone **zones;   /* by the same */
     struct zone **zone_array;
     struct zone_set *zone_set;
     size_t n_fresh_zones;
     struct shared_steering *steering;
     struct world_service *services;
 };
+
+/* Reads the keys of all signed zones and fills g->signers for this moment. A zone whose keys cannot
+ * be read, or sign nothing, is an error. */
+MUST_USE struct outcome generation_load_signers(struct generation *g, int64_t now_s,
+                                                struct errors *errors);
+void generation_free_signers(struct generation *g);
 
 /* Fills g->zones, g->zone_array and g->zone_set. */
 MUST_USE struct outcome generation_load_zones(struct generation *g,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "common/program/program.h"
+#include "gslb-dns/main/keytool.h"
 #include "gslb-dns/main/node.h"
 
 static void *start(const char *path, struct errors *errors)
@@ -24,11 +25,14 @@ int main(int argc, char **argv)
         .summary = "Authoritative DNS that answers each client with the nearest healthy edge.",
         .manual = "gslb-dns.yaml(5)",
         .signals = "HUP reloads, INT and TERM stop",
+        .commands = KEYTOOL_USAGE,
         .check = node_check,
         .start = start,
         .run = run,
         .stop = stop,
     };
 
+    if (argc > 1 && keytool_is_command(argv[1]))
+        return keytool_main(argc - 1, argv + 1);
     return program_main(&program, argc, argv);
 }

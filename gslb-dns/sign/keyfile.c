@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -328,8 +329,11 @@ static struct outcome load_public(struct sign_key *k, const char *path,
     left = (struct str){text, n};
     while (left.n > 0) {
         struct str line = next_line(&left);
+        const char *comment = line.n > 0 ? memchr(line.p, ';', line.n) : NULL;
 
-        if (line.n > 0 && line.p[0] != ';') {
+        if (comment != NULL)
+            line.n = (size_t)(comment - line.p);
+        if (line.n > 0) {
             wrong = parse_record(k, line, zone);
             break;
         }
@@ -437,20 +441,34 @@ static struct outcome write_bytes(int fd, const struct text *t)
     return fsync(fd) == 0 ? OUTCOME_OK : OUTCOME_FAILED;
 }
 
-/* Beside the file and then in its place. An old file's mode and group stay. */
+/* An old file's mode and owner stay; what root makes belongs to the directory's owner, so that a
+ * server that runs as that user can read it. */
+static void set_owner(int fd, const char *path, mode_t mode)
+{
+    char *copy = base_strdup(path);
+    struct stat old;
+
+    if (stat(path, &old) == 0)
+        mode = old.st_mode & 07777;
+    else if (geteuid() != 0 || stat(dirname(copy), &old) != 0)
+        old = (struct stat){.st_uid = (uid_t)-1, .st_gid = (gid_t)-1}; /* as it is */
+    if (fchown(fd, old.st_uid, old.st_gid) == 0)
+        fchmod(fd, mode);
+    free(copy);
+}
+
+/* Beside the file and then in its place. */
 static struct outcome replace_file(const char *path, const struct text *t, mode_t mode,
                                    struct errors *errors)
 {
     char *fresh = base_printf("%s.new", path);
     int fd;
-    struct stat old;
     bool is_written;
 
     unlink(fresh);
     fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-    if (fd >= 0 && stat(path, &old) == 0 &&
-        (fchown(fd, old.st_uid, old.st_gid) != 0 || fchmod(fd, old.st_mode & 07777) != 0))
-        fchmod(fd, mode);
+    if (fd >= 0)
+        set_owner(fd, path, mode);
     is_written = fd >= 0 && !has_failed(write_bytes(fd, t)) && rename(fresh, path) == 0;
     if (!is_written)
         errors_add(errors, whole(path), "cannot be written: %s", strerror(errno));

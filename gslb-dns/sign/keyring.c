@@ -50,6 +50,9 @@ static struct outcome read_directory(struct sign_keyring *k, DIR *d, struct erro
     free(prefix);
     if (k->n > 1)
         qsort(k->keys, k->n, sizeof(struct sign_key *), compare_keys);
+    k->facts = base_zalloc(k->n, sizeof(k->facts[0]));
+    for (size_t i = 0; i < k->n; i++)
+        k->facts[i] = k->keys[i]->facts;
     return outcome;
 }
 
@@ -81,10 +84,11 @@ struct sign_keyring *sign_keyring_open(const char *zone, const struct sign_polic
     struct sign_keyring *k = base_zalloc(1, sizeof(*k));
 
     k->refs = 1;
-    ensure(wire_name_parse(str_of(zone), &k->zone));
     k->policy = *policy;
     k->policy.directory = base_strdup(policy->directory);
-    if (!has_failed(fill(k, at, errors)))
+    if (!wire_name_parse(str_of(zone), &k->zone))
+        errors_add(errors, at, "'%s' is not a name in DNS", zone);
+    else if (!has_failed(fill(k, at, errors)))
         return k;
     sign_keyring_release(k);
     return NULL;
@@ -103,8 +107,30 @@ void sign_keyring_release(struct sign_keyring *k)
     for (size_t i = 0; i < k->n; i++)
         key_free(k->keys[i]);
     free(k->keys);
+    free(k->facts);
     free((char *)k->policy.directory);
     free(k);
+}
+
+size_t sign_keyring_keys(const struct sign_keyring *k, const struct sign_key_facts **out)
+{
+    *out = k->facts;
+    return k->n;
+}
+
+void sign_write_ds(const struct sign_keyring *k, size_t i, uint8_t digest_type, struct text *out)
+{
+    const struct sign_key *key = k->keys[i];
+    uint8_t digest[SIGN_DIGEST_MAX];
+    char zone[WIRE_NAME_TEXT];
+    size_t n = crypto_ds_digest(digest_type, k->zone.bytes, k->zone.length, key->dnskey,
+                                key->n_dnskey, digest);
+
+    text_addf(out, "%s IN DS %u %u %u ", wire_name_format(k->zone.bytes, zone), key->facts.tag,
+              key->facts.algorithm, digest_type);
+    for (size_t b = 0; b < n; b++)
+        text_addf(out, "%02X", digest[b]);
+    text_adds(out, "\n");
 }
 
 /* Is there a key with this tag, also of another algorithm? Signatures name keys by it. */

@@ -106,6 +106,11 @@ struct sign_keyring; /* all keys of a zone that its directory holds */
  * with it. at: where the configuration names the directory. The caller releases it. */
 struct sign_keyring *sign_keyring_open(const char *zone, const struct sign_policy *policy,
                                        struct place at, struct errors *errors);
+/* Its keys by algorithm and tag, times that the files leave out filled in; the keyring's. */
+size_t sign_keyring_keys(const struct sign_keyring *k, const struct sign_key_facts **out);
+/* "example.com. IN DS 12345 13 2 ABCD…" of key i and a newline; digest_type 2 (SHA-256) or 4
+ * (SHA-384). */
+void sign_write_ds(const struct sign_keyring *k, size_t i, uint8_t digest_type, struct text *out);
 struct sign_keyring *sign_keyring_hold(struct sign_keyring *k);
 void sign_keyring_release(struct sign_keyring *k);
 

@@ -102,8 +102,9 @@ char *key_file_prefix(const char *directory, const struct wire_name *zone);
 struct sign_keyring {
     _Atomic unsigned refs;
     struct wire_name zone;
-    struct sign_policy policy; /* its directory is the keyring's */
-    struct sign_key **keys;    /* by algorithm and tag */
+    struct sign_policy policy;    /* its directory is the keyring's */
+    struct sign_key **keys;       /* by algorithm and tag */
+    struct sign_key_facts *facts; /* of each */
     size_t n, cap;
 };
 

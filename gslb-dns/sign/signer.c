@@ -109,23 +109,19 @@ static void make_apex(struct sign_signer *s)
 static void take_keys(struct sign_signer *s)
 {
     const struct sign_keyring *k = s->keyring;
-    struct sign_key_facts *facts = base_zalloc(k->n, sizeof(facts[0]));
     struct key_role *roles = base_zalloc(k->n, sizeof(roles[0]));
 
-    for (size_t i = 0; i < k->n; i++)
-        facts[i] = k->keys[i]->facts;
-    key_roles(facts, k->n, &k->policy, s->now_s, roles);
+    key_roles(k->facts, k->n, &k->policy, s->now_s, roles);
     s->keys = base_zalloc(k->n, sizeof(s->keys[0]));
     s->next_s = (s->now_s / SIGN_TICK_S + 1) * SIGN_TICK_S;
     for (size_t i = 0; i < k->n; i++) {
-        int64_t next_s = key_next_change_s(&facts[i], &k->policy, s->now_s);
+        int64_t next_s = key_next_change_s(&k->facts[i], &k->policy, s->now_s);
 
         if (next_s < s->next_s)
             s->next_s = next_s;
         if (roles[i].is_published || roles[i].signs_data)
             s->keys[s->n_keys++] = (struct signing_key){k->keys[i], roles[i]};
     }
-    free(facts);
     free(roles);
 }
 

@@ -60,11 +60,16 @@ def short_options_are_the_same(program):
 @case_table({program: program for program in PAGES})
 def every_documented_option_is_taken(program):
     """--help after it ends the program before it does anything."""
-    for line in re.findall(r"^\.It (Fl .*)", page(program), re.M):
+    is_of_keys = False
+    for line in re.findall(r"^\.(?:It|Sh) (Fl .*|[A-Z].*)", page(program), re.M):
+        if not line.startswith("Fl "):
+            is_of_keys = line == "KEYS"
+            continue
         takes_value = " Ar " in line
         for option in re.findall(r"Fl (\S+)", line):
             flag = option.replace("\\-", "--") if option.startswith("\\-") else f"-{option}"
-            result = run_program(program, flag, *(["x"] if takes_value else []), "--help")
+            result = run_program(program, *(["keygen"] if is_of_keys else []), flag,
+                                 *(["x"] if takes_value else []), "--help")
             check_equal(result.returncode, 0, f"{flag}: {result.stderr}")
 
 

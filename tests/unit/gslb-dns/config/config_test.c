@@ -228,6 +228,26 @@ static void zones_and_listeners_are_checked(void **state)
         {"zone's name", "listen: [127.0.0.1]\nzones: {a b: z}\n",
          "2:9 zone name 'a b' is not a name in DNS: letters, digits, '-' and '_' in labels between "
          "dots\n"},
+        {"dnssec without keys",
+         "listen: [127.0.0.1]\nzones: {a: {file: z, dnssec: {denial: nsec}}}\n",
+         "2:22 required key 'keys' is missing in dnssec\n"},
+        {"dnssec: refresh",
+         "listen: [127.0.0.1]\nzones: {a: {file: z, dnssec: {keys: k, signature-validity: 2d}}}\n",
+         "2:37 signature-refresh must be less than signature-validity, or signatures would be "
+         "replaced as soon as they are made\n"},
+        {"dnssec: salt",
+         "listen: [127.0.0.1]\nzones: {a: {file: z, dnssec: {keys: k, denial: "
+         "nsec3, nsec3: {salt: abc}}}}\n",
+         "2:69 salt: 'abc' must be at most 255 bytes, two hexadecimal digits each\n"},
+        {"dnssec: iterations",
+         "listen: [127.0.0.1]\nzones: {a: {file: z, dnssec: {keys: k, "
+         "denial: nsec3, nsec3: {iterations: 1}}}}\n",
+         "2:37 warning: nsec3: iterations should be 0; validators may treat the zone as unsigned "
+         "(RFC 9276 section 3.2)\n"},
+        {"dnssec: nsec3 for nothing",
+         "listen: [127.0.0.1]\nzones: {a: {file: z, dnssec: {keys: k, "
+         "nsec3: {opt-out: yes}}}}\n",
+         "2:37 warning: nsec3 is never used without denial: nsec3\n"},
         {"root zone", "listen: [127.0.0.1]\nzones: {.: z}\n", ""},
     };
 
@@ -254,6 +274,33 @@ static void every_policy_can_be_configured(void **state)
     }
 }
 
+static void dnssec_needs_its_keys_alone(void **state)
+{
+    struct text said = {0};
+    struct config *c = load("listen: [127.0.0.1:5300]\n"
+                            "zones:\n"
+                            "  a: {file: z, dnssec: k}\n"
+                            "  b: {file: z, dnssec: {keys: k, denial: nsec3, nsec3: {opt-out: yes, "
+                            "salt: aAbB}, signature-validity: 30d, publish-cds: delete}}\n"
+                            "  c: z\n",
+                            &said);
+
+    (void)state;
+    assert_string_equal(said.p, "");
+    assert_string_equal(c->zones[0].dnssec.keys_path, in_folder("k"));
+    assert_int_equal(c->zones[0].dnssec.denial, CONFIG_NSEC);
+    assert_int_equal(c->zones[0].dnssec.validity_s, 14 * 86400);
+    assert_int_equal(c->zones[0].dnssec.nsec3_iterations, 0);
+    assert_null(c->zones[0].dnssec.nsec3_salt);
+    assert_true(c->zones[1].dnssec.is_nsec3_opt_out);
+    assert_string_equal(c->zones[1].dnssec.nsec3_salt, "aAbB");
+    assert_int_equal(c->zones[1].dnssec.validity_s, 30 * 86400);
+    assert_int_equal(c->zones[1].dnssec.cds, CONFIG_CDS_DELETE);
+    assert_null(c->zones[2].dnssec.keys_path);
+    config_free(c);
+    text_free(&said);
+}
+
 static void the_manual_lists_every_key(void **state)
 {
     (void)state;
@@ -268,6 +315,7 @@ int main(void)
         cmocka_unit_test(mistakes_are_reported),
         cmocka_unit_test(zones_and_listeners_are_checked),
         cmocka_unit_test(every_policy_can_be_configured),
+        cmocka_unit_test(dnssec_needs_its_keys_alone),
         cmocka_unit_test(the_manual_lists_every_key),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

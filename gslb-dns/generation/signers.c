@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Which zones are signed, by which keys at this moment. */
+#include "gslb-dns/generation/generation_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static uint8_t hex_digit(char c)
+{
+    return (uint8_t)(c <= '9' ? c - '0' : text_lower((uint8_t)c) - 'a' + 10);
+}
+
+static struct sign_nsec3 nsec3_of(const struct config_dnssec *d)
+{
+    struct sign_nsec3 out = {.iterations = (uint16_t)d->nsec3_iterations,
+                             .is_opt_out = d->is_nsec3_opt_out};
+    const char *salt = d->nsec3_salt;
+
+    for (; salt != NULL && salt[0] != '\0'; salt += 2)
+        out.salt[out.n_salt++] = (uint8_t)(hex_digit(salt[0]) << 4 | hex_digit(salt[1]));
+    return out;
+}
+
+static struct sign_policy policy_of(const struct config_dnssec *d)
+{
+    static const enum sign_denial denials[] = {
+        [CONFIG_NSEC] = SIGN_NSEC, [CONFIG_NSEC3] = SIGN_NSEC3, [CONFIG_COMPACT] = SIGN_COMPACT};
+    static const enum sign_cds cds[] = {[CONFIG_CDS_YES] = SIGN_CDS_OF_KEYS,
+                                        [CONFIG_CDS_NO] = SIGN_CDS_NONE,
+                                        [CONFIG_CDS_DELETE] = SIGN_CDS_DELETE};
+
+    return (struct sign_policy){
+        .directory = d->keys_path,
+        .denial = denials[d->denial],
+        .nsec3 = nsec3_of(d),
+        .cds = cds[d->cds],
+        .validity_s = d->validity_s,
+        .refresh_s = d->refresh_s,
+        .dnskey_ttl_s = d->dnskey_ttl_s,
+        .zone_max_ttl_s = d->zone_max_ttl_s,
+        .propagation_delay_s = d->propagation_delay_s,
+        .parent_ds_ttl_s = d->parent_ds_ttl_s,
+        .parent_propagation_delay_s = d->parent_propagation_delay_s,
+    };
+}
+
+static struct sign_signer *open_signer(const struct config_zone *zone, int64_t now_s,
+                                       struct errors *errors)
+{
+    struct sign_policy policy = policy_of(&zone->dnssec);
+    struct place at = zone->dnssec.place;
+    struct sign_keyring *ring = sign_keyring_open(zone->name, &policy, at, errors);
+    struct sign_signer *signer = ring != NULL ? sign_signer_new(ring, now_s, at, errors) : NULL;
+
+    sign_keyring_release(ring);
+    return signer;
+}
+
+struct outcome generation_load_signers(struct generation *g, int64_t now_s, struct errors *errors)
+{
+    const struct config *c = g->config;
+    struct outcome outcome = OUTCOME_OK;
+
+    g->signers = base_zalloc(c->n_zones, sizeof(struct sign_signer *));
+    for (size_t z = 0; z < c->n_zones; z++) {
+        if (c->zones[z].dnssec.keys_path == NULL)
+            continue;
+        g->signers[z] = open_signer(&c->zones[z], now_s, errors);
+        if (g->signers[z] == NULL)
+            outcome = OUTCOME_FAILED;
+    }
+    return outcome;
+}
+
+void generation_free_signers(struct generation *g)
+{
+    for (size_t z = 0; g->signers != NULL && z < g->config->n_zones; z++)
+        sign_release(g->signers[z]);
+    free(g->signers);
+}
