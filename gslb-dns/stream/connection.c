@@ -244,8 +244,7 @@ void connection_open(struct worker *w, int fd, const struct addr *peer,
         close(fd);
         return;
     }
-    while (shares_total(w->shares) > w->max_connections && (c = connection_oldest(w)) != NULL)
-        connection_close(c, ANSWER_COUNTER_TCP_CLOSED_EVICTED);
+    worker_keep_limit(w, 0);
     c = base_zalloc(1, sizeof(*c));
     c->worker = w;
     c->client = client;

@@ -39,6 +39,22 @@ struct stream_server {
     unsigned n_workers;
 };
 
+/* ---- the limit ---- */
+
+static void give_up_one(void *arg)
+{
+    worker_keep_limit(arg, 0);
+}
+
+/* A thread that cannot give up one of its own asks the next, which may pass it on. */
+void worker_keep_limit(struct worker *w, size_t least)
+{
+    while (shares_total(w->shares) > w->max_connections && w->n_connections > least)
+        connection_close(connection_oldest(w), ANSWER_COUNTER_TCP_CLOSED_EVICTED);
+    if (shares_total(w->shares) > w->max_connections && !w->is_stopping && w->next != w)
+        loop_post(w->next->loop, give_up_one, w->next);
+}
+
 /* ---- accepting ---- */
 
 static void pause_accepting(struct worker *w)
@@ -106,16 +122,23 @@ struct order {
     sem_t done;
 };
 
-static void give_order(struct worker *w, unsigned number, void (*run)(void *),
-                       const struct stream_settings *settings)
+/* All threads at once; returns when the last has done it. */
+static void give_orders(struct stream_server *s, void (*run)(void *),
+                        const struct stream_settings *settings)
 {
-    struct order order = {.worker = w, .settings = settings, .number = number};
+    struct order *orders = base_zalloc(s->n_workers, sizeof(*orders));
 
-    sem_init(&order.done, 0, 0);
-    loop_post(w->loop, run, &order);
-    while (sem_wait(&order.done) != 0)
-        continue;
-    sem_destroy(&order.done);
+    for (unsigned i = 0; i < s->n_workers; i++) {
+        orders[i] = (struct order){.worker = s->workers[i], .settings = settings, .number = i};
+        sem_init(&orders[i].done, 0, 0);
+        loop_post(s->workers[i]->loop, run, &orders[i]);
+    }
+    for (unsigned i = 0; i < s->n_workers; i++) {
+        while (sem_wait(&orders[i].done) != 0)
+            continue;
+        sem_destroy(&orders[i].done);
+    }
+    free(orders);
 }
 
 static void finish_stop(struct worker *w)
@@ -209,10 +232,7 @@ static void apply_settings(void *arg)
     w->idle_ms = settings->idle_ms;
     w->max_connections = settings->max_connections > 0 ? settings->max_connections : 1;
     take_listeners(w, order);
-    /* Where the limit has become lower, each thread gives up what is above its part of it. */
-    while (shares_total(w->shares) > w->max_connections &&
-           w->n_connections > w->max_connections / w->n_workers)
-        connection_close(connection_oldest(w), ANSWER_COUNTER_TCP_CLOSED_EVICTED);
+    worker_keep_limit(w, w->max_connections / w->n_workers);
     sem_post(&order->done);
 }
 
@@ -251,9 +271,8 @@ static void end_serving(void *arg)
         finish_stop(w);
 }
 
-static struct worker *start_worker(struct stream_server *s, unsigned number,
-                                   const struct stream_settings *settings,
-                                   const struct net_handler *handler, struct metrics *metrics)
+static struct worker *make_worker(const struct stream_server *s, unsigned number,
+                                  const struct net_handler *handler, struct metrics *metrics)
 {
     struct worker *w = base_zalloc(1, sizeof(*w));
     char name[24];
@@ -266,8 +285,6 @@ static struct worker *start_worker(struct stream_server *s, unsigned number,
     TAILQ_INIT(&w->by_use);
     snprintf(name, sizeof(name), "dns-tcp-%u", number);
     w->loop = loop_new(name);
-    loop_start(w->loop);
-    give_order(w, number, begin_serving, settings);
     return w;
 }
 
@@ -282,19 +299,22 @@ struct stream_server *stream_server_start(const struct stream_settings *settings
     s->n_workers = n_threads;
     s->workers = base_zalloc(n_threads, sizeof(struct worker *));
     for (unsigned i = 0; i < n_threads; i++)
-        s->workers[i] = start_worker(s, i, settings, handler, metrics);
+        s->workers[i] = make_worker(s, i, handler, metrics);
+    for (unsigned i = 0; i < n_threads; i++) {
+        s->workers[i]->next = s->workers[(i + 1) % n_threads];
+        loop_start(s->workers[i]->loop);
+    }
+    give_orders(s, begin_serving, settings);
     return s;
 }
 
 void stream_server_update(struct stream_server *s, const struct stream_settings *settings)
 {
-    for (unsigned i = 0; i < s->n_workers; i++)
-        give_order(s->workers[i], i, apply_settings, settings);
+    give_orders(s, apply_settings, settings);
 }
 
 static void free_worker(struct worker *w)
 {
-    loop_stop(w->loop);
     loop_join(w->loop);
     loop_free(w->loop);
     w->handler->close(w->context);
@@ -304,10 +324,11 @@ static void free_worker(struct worker *w)
 
 void stream_server_stop(struct stream_server *s)
 {
-    for (unsigned i = 0; i < s->n_workers; i++) {
-        give_order(s->workers[i], i, end_serving, NULL);
+    give_orders(s, end_serving, NULL);
+    for (unsigned i = 0; i < s->n_workers; i++)
+        loop_stop(s->workers[i]->loop);
+    for (unsigned i = 0; i < s->n_workers; i++)
         free_worker(s->workers[i]);
-    }
     shares_free(s->shares);
     free(s->workers);
     free(s);

@@ -7,9 +7,9 @@
  *   readable ─▶ transport ─▶ framing ─▶ answer every whole message ─▶ framing ─▶ one write
  *
  * Several threads, each with a listener of its own for every address (SO_REUSEPORT) and the
- * connections that came by it. Limits are those of all threads together; which connection gives way
- * is decided among the thread's own. So that a thread without any can serve at all, each may hold
- * one beyond the limit.
+ * connections that came by it. Limits are those of all threads together. The connection that gives
+ * way is the one idle longest of the thread that has a new one; of another thread, when it has
+ * none.
  *
  * Threads: start, update and stop belong to one control thread. answer, next and abandon run on
  * the connection's thread, with the context that open made for that thread, answer and next between

@@ -60,6 +60,7 @@ struct worker {
     struct metrics_block *counters;
     struct shares *shares; /* of all threads */
     unsigned n_workers;
+    struct worker *next; /* all of them in a ring */
     struct listener *listeners;
     size_t n_listeners;
     bool is_paused;   /* out of descriptors: no accepts until the next tick */
@@ -80,6 +81,10 @@ static inline void worker_count(struct worker *w, enum answer_counter counter)
 {
     metrics_add(w->counters, counter, 1);
 }
+
+/* Gives up connections, the one idle longest first, until there are no more than may be, or no more
+ * than least on this thread: then others give up theirs. */
+void worker_keep_limit(struct worker *w, size_t least);
 
 /* ---- shares.c: who holds how many, over all threads ---- */
 
