@@ -2,8 +2,8 @@
 /*
  * tls: OpenSSL contexts, with messages that tell the operator which file is wrong and how to mend
  * it. The control channel's contexts are made here whole (TLS 1.3 only, certificates on both
- * sides, one private CA); the HTTPS listeners and origin connections of edge-proxy make their own
- * and use the loaders below.
+ * sides, one private CA), and so are those of servers that anybody may visit (DNS over TLS, HTTPS);
+ * origin connections of edge-proxy make their own and use the loaders below.
  *
  * Who a peer is: its certificate's subjectAltName URI, gslb://ROLE/NAME (proto/channel.proto).
  *
@@ -64,6 +64,38 @@ struct tls_identity tls_identity_parse(const char *uri, size_t n);
 
 /* Seconds until the context's own certificate expires (negative: since), INT64_MAX: has none. */
 int64_t tls_expires_in_s(const SSL_CTX *ctx);
+
+/* ---- Servers that anybody may visit ---- */
+
+/* Contexts for several certificates, of which SNI picks; the first is for everybody else. TLS 1.2
+ * and 1.3, session tickets, no early data, idle connections hold no buffers. Counted references,
+ * any thread: a reload makes a new one, and handshakes that began under the old one hold it. */
+struct tls_server;
+struct tls_server_settings {
+    const struct tls_files *pairs; /* ca_path is not read */
+    size_t n_pairs;                /* at least one */
+    int min_version;               /* TLS1_2_VERSION or TLS1_3_VERSION */
+    const char *name;              /* of the program: its tickets are good for itself alone */
+    SSL_CTX_alpn_select_cb_func alpn;
+};
+
+/* NULL: errors say why (a missing file, a key that does not match); an expired certificate is a
+ * warning. */
+struct tls_server *tls_server_new(const struct tls_server_settings *settings,
+                                  struct errors *errors);
+struct tls_server *tls_server_ref(struct tls_server *t);
+void tls_server_unref(struct tls_server *t);
+/* A connection's SSL, to be accepted: the default certificate until SNI says otherwise. t must stay
+ * until the handshake has ended. NULL: out of memory. */
+SSL *tls_server_ssl(const struct tls_server *t);
+
+/* Session ticket keys are shared by all servers of the process. They are renewed every TLS_TICKET_S
+ * and stay good for one more such time. */
+enum { TLS_TICKET_S = 12 * 3600 };
+/* Called now and then, always on the same thread. */
+void tls_tickets_rotate(int64_t now_s);
+
+/* ---- What went wrong ---- */
 
 /* Empties this thread's OpenSSL error queue into words ("certificate verify failed: unable to get
  * local issuer certificate" rather than a number); "" when the queue is empty. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Listening sockets: opened and closed by the main thread's wish, accepted from by the workers. */
-#include "edge-proxy/listen/listen_internal.h"
+#include "edge-proxy/listen/listen.h"
 
 #include "common/log/log.h"
 #include "common/net/net.h"
@@ -97,7 +97,7 @@ static void open_session(struct acceptor *a, int fd, const struct addr *peer)
         return;
     }
     if (a->is_tls) {
-        ssl = g->tls != NULL ? tls_new_ssl(g->tls) : NULL;
+        ssl = g->tls != NULL ? tls_server_ssl(g->tls) : NULL;
         if (ssl == NULL) {
             worker_count(a->worker->w, COUNT_ACCEPT_ERRORS);
             close(fd);

@@ -10,25 +10,16 @@
 #define EDGE_PROXY_LISTEN_H
 
 #include "common/error/error.h"
+#include "common/tls/tls.h"
 #include "edge-proxy/config/config.h"
 #include "edge-proxy/session/session.h"
 
 /* ---- TLS ---- */
 
-struct listen_tls;
-
-/* Contexts for all certificates. NULL: errors say why (a missing file, a key that does not match;
+/* The server of all certificates. NULL: errors say why (a missing file, a key that does not match;
  * an expired certificate is a warning), or there are none and no listener needs them: then nothing
  * was added to errors. */
-struct listen_tls *listen_tls_new(const struct config *config, struct errors *errors);
-void listen_tls_free(struct listen_tls *t);
-
-/* Session ticket keys, shared by all workers and generations. They are renewed every
- * LISTEN_TICKET_S and stay good for one more such time. */
-enum { LISTEN_TICKET_S = 12 * 3600 };
-void listen_tickets_init(void);
-/* Called now and then. */
-void listen_tickets_rotate(int64_t now_s);
+struct tls_server *listen_tls_new(const struct config *config, struct errors *errors);
 
 /* ---- Listeners ---- */
 

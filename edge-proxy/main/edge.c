@@ -339,7 +339,7 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
 
 static void on_housekeeping(evutil_socket_t fd, short what, void *arg)
 {
-    listen_tickets_rotate(clock_wall_s());
+    tls_tickets_rotate(clock_wall_s());
     on_origin_change(arg); /* pools without checks change by what workers see */
 }
 
@@ -396,7 +396,6 @@ static struct edge *make_edge(const char *path, struct generation *g)
     e->loop = loop_new("main");
     worker_init(&e->flow, UINT16_MAX, e->loop);
     wire_prepare();
-    listen_tickets_init();
     e->report = report_new();
     e->shared.cache = cache_new(config->cache.memory_bytes, config->cache.max_object_bytes);
     e->shared.log = access_log_new();

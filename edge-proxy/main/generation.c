@@ -55,7 +55,7 @@ void generation_free(struct generation *g)
     if (g->pools != NULL)
         upstream_pools_free(g->pools);
     route_table_free(g->routes);
-    listen_tls_free(g->tls);
+    tls_server_unref(g->tls);
     config_free(g->config);
     free(g);
 }

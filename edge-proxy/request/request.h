@@ -29,7 +29,7 @@ struct generation {
     struct config *config;
     struct route_table *routes;
     struct upstream_pools *pools;
-    struct listen_tls *tls; /* listen's; NULL: no TLS listener */
+    struct tls_server *tls; /* NULL: no TLS listener */
     uint16_t https_port;    /* where redirects to https lead; 0: nowhere */
     unsigned n_workers;     /* that still hold it; main thread only */
 };

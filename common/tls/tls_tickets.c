@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Session tickets (RFC 8446 section 4.6.1, RFC 5077). Stateless: whoever has the key can resume,
- * so all workers share two keys, the current one and the one before it. The main thread renews
- * them; workers copy them out under a lock, once per handshake, which costs nothing beside it.
+ * so all threads share two keys, the current one and the one before it. One thread renews them;
+ * all copy them out under a lock, once per handshake, which costs nothing beside it.
  */
-#include "edge-proxy/listen/listen_internal.h"
+#include "common/tls/tls_internal.h"
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
@@ -35,7 +35,7 @@ static void renew(void)
     OPENSSL_cleanse(&fresh, sizeof(fresh));
 }
 
-void listen_tickets_init(void)
+static void init(void)
 {
     tickets.cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
     ensure(tickets.cipher != NULL);
@@ -43,11 +43,11 @@ void listen_tickets_init(void)
     renew(); /* the previous one is random too, never zeros */
 }
 
-void listen_tickets_rotate(int64_t now_s)
+void tls_tickets_rotate(int64_t now_s)
 {
     if (tickets.renewed_s == 0)
         tickets.renewed_s = now_s;
-    if (now_s - tickets.renewed_s < LISTEN_TICKET_S)
+    if (now_s - tickets.renewed_s < TLS_TICKET_S)
         return;
     tickets.renewed_s = now_s;
     renew();
@@ -106,5 +106,8 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 
 void tickets_use(SSL_CTX *ctx)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, init);
     ensure(SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket) == 1);
 }
