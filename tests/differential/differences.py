@@ -158,6 +158,25 @@ def is_cut_chain(query, ours, theirs):
         mine.items() <= other.items() or other.items() <= mine.items())
 
 
+DENIALS = [TYPES[name] for name in ("NSEC", "NSEC3")]
+
+
+def is_more_proof(query, ours, theirs):
+    """Both say the same, one of them with more NSEC or NSEC3 records; that ours suffice is proved
+    answer for answer."""
+    if not (query.edns and query.edns["do"]) or "tc" in ours.flags or "tc" in theirs.flags:
+        return False
+    mine, other = ({key: value for key, value in answer.sections["authority"].items()
+                    if not is_denial(key)} for answer in (ours, theirs))
+    return mine == other and agrees(ours.sections["authority"], theirs.sections["authority"]) and any(
+        is_denial(key) for key in ours.sections["authority"])
+
+
+def is_denial(key):
+    _, rdtype, rdclass = key
+    return rdtype in DENIALS or rdtype == TYPES["RRSIG"] and rdclass >> 16 in DENIALS
+
+
 KNOWN = [
     Row("extended errors", ALL, "opt-options", options(15),
         "EDE (RFC 8914) is each server's own choice."),
@@ -271,6 +290,8 @@ KNOWN = [
             theirs is None or FORMERR in (ours.rcode, theirs.rcode) or NOTIMP in (ours.rcode, theirs.rcode)
             or BADVERS in (ours.rcode, theirs.rcode)),
         "Where the mistake is found first decides which error it is; some go unnoticed here or there."),
+    Row("more proof than is needed", ALL, "authority", both(is_more_proof),
+        "NSD, for one, adds the closest encloser to a wildcard's NODATA, and NSEC3 to answers that need none."),
     Row("additional data", ALL, "additional", both(is_optional_additional),
         "A courtesy but for glue; minimal responses differ in how minimal they are."),
 ]

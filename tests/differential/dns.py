@@ -2,15 +2,21 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """gslb-dns beside NSD, Knot and BIND: the same zones, the same queries, the same answers?
 
-    SEED=N COUNT=N dns.py [NAME...]    NAME: peers to compare with, all that are installed by default
+    SEED=N COUNT=N PHASES="plain signed" dns.py [NAME...]
+
+NAME: peers to compare with, all that are installed by default. COUNT: queries of each phase.
+
+    plain    zones without signatures; queries of all kinds, the broken ones too
+    signed   the same zones signed by ldns-signzone and dnssec-signzone, DO set in most queries
 
 Every difference must be one that differences.py lists with its reason; anything else is shown, one
 example for each kind, and fails the test. Beside that, each of our answers must be well formed, be
-the same over UDP and TCP, and be truncated only where it does not fit.
+the same over UDP and TCP, be truncated only where it does not fit, and prove what it says: by a
+validator of our own over dnspython (tests/lib/dnssec_proof.py), a sample by unbound and delv.
+
+AS=knot lets a peer play our part: so the test itself is tried.
 """
 
-import collections
-import dataclasses
 import os
 import pathlib
 import random
@@ -20,135 +26,23 @@ import time
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 # Without the script's own folder, where this file would be taken for dnspython.
 sys.path[:1] = [str(TESTS), str(TESTS / "lib")]
-from differential.differences import APEXES, KNOWN, is_below, judge  # noqa: E402
-from differential.message import TYPES, Answer, Malformed, name_text, type_text  # noqa: E402
+from differential.comparing import Findings, ask_all, check_transports  # noqa: E402
+from differential.differences import APEXES, KNOWN  # noqa: E402
+from differential.message import TYPES  # noqa: E402
+from differential.proving import Prover, ask_validators, prove  # noqa: E402
 from differential.queries import Generator  # noqa: E402
-from differential.servers import PAYLOAD, PEERS, Ours  # noqa: E402
-from differential.transport import WINDOW, Asker  # noqa: E402
+from differential.servers import PEERS, Ours  # noqa: E402
+from differential.signing import missing_packages, sign_zones  # noqa: E402
+from differential.transport import Asker  # noqa: E402
 from differential.zones import make_zones  # noqa: E402
+from dns_client import DnsClient  # noqa: E402
 from gslbtest import cleanups  # noqa: E402
 from site_under_test import Site  # noqa: E402
 
 SEED = int(os.environ.get("SEED", "1"))
 COUNT = int(os.environ.get("COUNT", "20000"))
+PHASES = os.environ.get("PHASES", "plain").split()
 N_RANDOM_ZONES = 12
-SHOWN = 2  # examples of each kind of difference
-
-
-class Findings:
-    """Differences by kind, with examples; how often each known one was met."""
-
-    def __init__(self):
-        self.examples, self.counts = collections.defaultdict(list), collections.Counter()
-        self.used = collections.Counter()
-
-    def add(self, kind, query, **answers):
-        self.counts[kind] += 1
-        if len(self.examples[kind]) < SHOWN:
-            self.examples[kind].append((query, answers))
-
-    def show(self):
-        for kind, n in self.counts.most_common():
-            print(f"FAIL {kind}: {n} times")
-            for query, answers in self.examples[kind]:
-                print(f"  {show_query(query)}")
-                for name, answer in answers.items():
-                    print(f"    {name:8} " + str(answer or "no answer").replace("\n", "\n             "))
-
-
-def show_query(query):
-    traits = " ".join(sorted(query.traits))
-    return (f"{name_text(query.name)} {type_text(query.rdtype)} class {query.rdclass} "
-            f"{'TCP' if query.tcp else 'UDP'} edns={query.edns} {traits}\n"
-            f"    packet 0000{query.packet.hex() if query.traits or len(query.packet) < 60 else '…'}")
-
-
-def read(packet):
-    return None if packet is None else Answer(packet)
-
-
-def check_ours(findings, query, ours):
-    """What needs no peer to be wrong."""
-    if ours is None:
-        return
-    for oddity in ours.oddities:
-        findings.add(f"ours alone: {oddity}", query, ours=ours)
-    if ours.question and ours.question != query.packet[10:10 + len(ours.question)]:
-        findings.add("ours alone: the question is not echoed as it came", query, ours=ours)
-    if not query.traits and not query.tcp and ours.n_bytes > udp_limit(query):
-        findings.add("ours alone: an answer above the client's size", query, ours=ours)
-    if "tc" in ours.flags and not ours.is_empty():
-        findings.add("ours alone: a truncated answer that is not empty", query, ours=ours)
-
-
-def essential_bytes(answer):
-    """The message without the additional data that may be left out: addresses, whose owner is a
-    pointer, but for glue below the cut in a referral."""
-    cuts = [owner for owner, rdtype, _ in answer.sections["authority"] if rdtype == TYPES["NS"]]
-    return answer.n_bytes - sum(
-        12 + len(rdata) for (owner, _, _), (_, rdatas) in answer.sections["additional"].items()
-        if not any(is_below(owner, cut) for cut in cuts) for rdata in rdatas)
-
-
-def udp_limit(query):
-    return min(max(512, query.edns["size"] if query.edns else 0), PAYLOAD)
-
-
-def check_transports(findings, asker, asked):
-    """What UDP answered, TCP must answer too; TC is right only where the whole does not fit."""
-    udp = [(query, ours) for query, ours in asked if not query.tcp and not query.traits and ours]
-    for start in range(0, len(udp), WINDOW):
-        part = udp[start:start + WINDOW]
-        for (query, ours), packet in zip(part, asker.ask([over_tcp(query) for query, _ in part])):
-            whole = read(packet)
-            if whole is None or "tc" in whole.flags or whole.rcode != ours.rcode and "tc" not in ours.flags:
-                findings.add("ours alone: TCP says something else than UDP", query, udp=ours, tcp=whole)
-            elif "tc" not in ours.flags:
-                if any(whole.sections[s] != ours.sections[s] for s in ("answer", "authority")):
-                    findings.add("ours alone: TCP holds something else than UDP", query, udp=ours, tcp=whole)
-            elif essential_bytes(whole) <= udp_limit(query):
-                findings.add("ours alone: truncated, and yet the whole answer fits", query, udp=ours,
-                             tcp=whole)
-
-
-def over_tcp(query):
-    return dataclasses.replace(query, tcp=True)
-
-
-def compare(findings, query, ours, answers):
-    for peer, theirs in answers.items():
-        left, used = judge(peer, query, ours, theirs)
-        for row in used:
-            findings.used[row.name, peer] += 1
-        if left:
-            trait = " ".join(sorted(query.traits)) or "ordinary"
-            kind = f"{peer}: {' '.join(sorted(left))} ({trait})"
-            findings.add(kind, query, ours=ours, **{peer: theirs})
-
-
-def ask_all(findings, askers, queries):
-    """Asks everybody and compares; returns [(query, our answer)], and what to ask again by TCP."""
-    asked, truncated = [], []
-    for start in range(0, len(queries), WINDOW):
-        part = queries[start:start + WINDOW]
-        packets = {name: asker.ask(part) for name, asker in askers.items()}
-        for i, query in enumerate(part):
-            answers = {}
-            for name in askers:
-                try:
-                    answers[name] = read(packets[name][i])
-                except Malformed as error:
-                    findings.add(f"{name}: malformed answer: {error}", query)
-            if "ours" not in answers:
-                continue
-            ours = answers.pop("ours")
-            check_ours(findings, query, ours)
-            compare(findings, query, ours, answers)
-            asked.append((query, ours))
-            if not query.tcp and not query.traits and any(
-                    answer and "tc" in answer.flags for answer in [ours, *answers.values()]):
-                truncated.append(over_tcp(query))
-    return asked, truncated
 
 
 def choose_peers():
@@ -166,54 +60,110 @@ def choose_peers():
     return peers
 
 
-def run(site, peers):
-    rng = random.Random(SEED)
-    zones = make_zones(rng, N_RANDOM_ZONES)
+def choose_ours():
+    name = os.environ.get("AS")
+    return next((peer for peer in PEERS if peer.name == name), Ours)
+
+
+def write_zones(site, zones):
     site.path("zones").mkdir()
-    files = {apex: site.path("zones") / f"{apex}zone" for apex in zones}
+    files = {apex: site.path("zones") / f"{apex.replace('/', '-')}zone" for apex in zones}
     for apex, text in zones.items():
         files[apex].write_text(text)
-    servers = {"ours": Ours(site, files).start()}
-    servers.update({peer.name: peer(site, files).start() for peer in peers})
-
-    generator = Generator(rng, zones)
-    APEXES.update(apex.lower() for apex in generator.apexes)
-    sentinel = generator._make(b"\7example\0", TYPES["SOA"], None).packet
-    askers = {name: Asker(server, sentinel) for name, server in servers.items()}
-    started, findings = time.monotonic(), Findings()
-    queries = [generator.query() for _ in range(COUNT)]
-    asked, truncated = ask_all(findings, askers, [query for query in queries if not query.tcp])
-    ask_all(findings, askers, truncated + [query for query in queries if query.tcp])
-    check_transports(findings, askers["ours"], asked)
-    for asker in askers.values():
-        asker.close()
-    site.stop()
-    report(findings, zones, queries, [peer.name for peer in peers], time.monotonic() - started)
-    return not findings.counts
+    return files
 
 
-def report(findings, zones, queries, peers, seconds):
-    print("known differences:")
-    for row in KNOWN:
-        met = {peer: findings.used[row.name, peer] for peer in peers if findings.used[row.name, peer]}
-        print(f"  {row.name}: {' '.join(f'{peer} {n}' for peer, n in met.items()) or 'not met'}")
-    findings.show()
-    print(f"{len(queries)} queries to {len(zones)} zones, compared with {', '.join(peers)}, seed {SEED}, "
-          f"{seconds:.0f} s: {len(findings.counts)} kinds of unknown differences")
+class Phase:
+    """One set of zones, one set of queries, and what came of it."""
+
+    def __init__(self, name, peers):
+        self.name, self.peers, self.is_signed = name, peers, name != "plain"
+        self.findings, self.n_proved, self.n_validated = Findings(), 0, 0
+        self.rng = random.Random(f"{SEED} {name}" if self.is_signed else SEED)
+        self.zones, self.how = {}, {}
+        self.seconds = 0.0
+
+    def run(self, site):
+        rng = self.rng
+        self.zones = make_zones(rng, N_RANDOM_ZONES)
+        files = write_zones(site, self.zones)
+        if self.is_signed:
+            signed = sign_zones(rng, site.path("signed"), files)
+            files = {apex: zone.path for apex, zone in signed.items()}
+            self.how = {apex: zone.how for apex, zone in signed.items() if zone.how}
+        ours = choose_ours()
+        servers = {"ours": ours(site, files).start()}
+        servers.update({peer.name: peer(site, files).start() for peer in self.peers if peer is not ours})
+        self.ask(site, servers, Generator(rng, self.zones, self.is_signed))
+        site.stop()
+        return self
+
+    def ask(self, site, servers, generator):
+        APEXES.clear()
+        APEXES.update(apex.lower() for apex in generator.apexes)
+        sentinel = generator._make(b"\7example\0", TYPES["SOA"], None).packet
+        askers = {name: Asker(server, sentinel) for name, server in servers.items()}
+        started = time.monotonic()
+        queries = [generator.query() for _ in range(COUNT)]
+        asked, truncated = ask_all(self.findings, askers, [query for query in queries if not query.tcp])
+        asked_tcp, _ = ask_all(self.findings, askers, truncated + [query for query in queries if query.tcp])
+        check_transports(self.findings, askers["ours"], asked)
+        for asker in askers.values():
+            asker.close()
+        if self.how:
+            self.prove(site, servers["ours"].port, asked + asked_tcp)
+        self.seconds = time.monotonic() - started
+
+    def prove(self, site, port, asked):
+        prover = Prover(DnsClient("127.0.0.1", port), list(self.zones), self.how)
+        self.n_proved = prove(self.findings, prover, "ours", asked)
+        self.n_validated = ask_validators(self.findings, site, self.rng, prover, port, asked)
+
+    def report(self):
+        print(f"{self.name}: known differences:")
+        for row in KNOWN:
+            met = {peer.name: self.findings.used[row.name, peer.name] for peer in self.peers
+                   if self.findings.used[row.name, peer.name]}
+            if met:
+                print(f"  {row.name}: {' '.join(f'{peer} {n}' for peer, n in met.items())}")
+        for apex, how in self.how.items():
+            print(f"  {apex} signed by {how}")
+        self.findings.show()
+        proofs = (f", {self.n_proved} answers proved, {self.n_validated} more by unbound and delv"
+                  if self.is_signed else "")
+        print(f"{self.name}: {COUNT} queries to {len(self.zones)} zones ({len(self.how)} signed), compared with "
+              f"{', '.join(peer.name for peer in self.peers)}, seed {SEED}, {self.seconds:.0f} s{proofs}: "
+              f"{len(self.findings.counts)} kinds of unknown differences", flush=True)
+
+
+def report_unmet(phases):
+    unmet = [row.name for row in KNOWN if not any(row.name == name for phase in phases
+                                                  for name, _ in phase.findings.used)]
+    if unmet:
+        print(f"not met: {', '.join(unmet)}")
 
 
 def main():
-    peers = choose_peers()
+    peers, done = choose_peers(), []
     if not peers:
         print("skipped: there is nothing to compare with; install nsd, knot or bind9")
         return
     try:
-        with Site() as site:
-            has_passed = run(site, peers)
+        for name in PHASES:
+            if name != "plain" and missing_packages():
+                print(f"{name}: skipped: needs the Debian packages {', '.join(missing_packages())}")
+                continue
+            with Site() as site:
+                done.append(Phase(name, peers).run(site))
+            done[-1].report()
     finally:
         for clean_up in cleanups:
             clean_up()
-    sys.exit(0 if has_passed else 1)
+    report_unmet(done)
+    n_unknown = sum(len(phase.findings.counts) for phase in done)
+    print(f"differential test: {sum(COUNT for _ in done)} queries in {len(done)} phases, "
+          f"{n_unknown} kinds of unknown differences: {'FAILED' if n_unknown else 'passed'}")
+    sys.exit(1 if n_unknown else 0)
 
 
 main()

@@ -19,12 +19,12 @@ TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "NULL": 10, "PTR": 12, "HINFO": 
          "DNSKEY": 48, "NSEC3": 50, "NSEC3PARAM": 51, "TLSA": 52, "SVCB": 64, "HTTPS": 65, "SPF": 99,
          "NXNAME": 128, "TKEY": 249, "TSIG": 250, "IXFR": 251, "AXFR": 252, "MAILB": 253, "MAILA": 254,
          "ANY": 255, "URI": 256, "CAA": 257, "TYPE0": 0, "TYPE65280": 65280, "TYPE65535": 65535}
-OPT = TYPES["OPT"]
+OPT, RRSIG = TYPES["OPT"], TYPES["RRSIG"]
 
 # type → (bytes before the first name, names). Beyond those that may be compressed, some whose case
 # not every server keeps.
 NAMES_IN_RDATA = {2: (0, 1), 5: (0, 1), 6: (0, 2), 12: (0, 1), 15: (2, 1), 17: (0, 2), 18: (2, 1),
-                  33: (6, 1), 36: (2, 1), 39: (0, 1), 64: (2, 1), 65: (2, 1)}
+                  33: (6, 1), 36: (2, 1), 39: (0, 1), 46: (18, 1), 47: (0, 1), 64: (2, 1), 65: (2, 1)}
 AA, TC, RD, RA, Z, AD, CD = 0x400, 0x200, 0x100, 0x80, 0x40, 0x20, 0x10
 FLAGS = {"aa": AA, "tc": TC, "rd": RD, "ra": RA, "z": Z, "ad": AD, "cd": CD}
 PLAIN = frozenset(string.ascii_letters + string.digits + "-_*")
@@ -88,13 +88,13 @@ def _read_rdata(packet, rdtype, at, end):
 
 class Answer:
     """One answer: .id .opcode .flags .rcode .question (bytes) .sections .edns (None or dict)
-    .n_bytes. A section is {(owner, type, class): (TTL, frozenset of RDATA)}; .oddities lists what no
-    answer should have."""
+    .n_bytes .packet. A section is {(owner, type, class): (TTL, frozenset of RDATA)}, where an RRSIG
+    has the type that it covers above its class; .oddities lists what no answer should have."""
 
     def __init__(self, packet):
         if len(packet) < 12:
             raise Malformed("shorter than a header")
-        self.n_bytes, self.oddities = len(packet), []
+        self.n_bytes, self.oddities, self.packet = len(packet), [], packet
         self.id, bits, *self.counts = struct.unpack_from("!6H", packet)
         self.opcode, self.rcode = bits >> 11 & 15, bits & 15
         self.flags = {name for name, bit in FLAGS.items() if bits & bit}
@@ -125,6 +125,8 @@ class Answer:
             if rdtype == OPT:
                 self._read_opt(section, owner, rdclass, ttl, rdata)
                 continue
+            if rdtype == RRSIG and length > 2:
+                rdclass |= struct.unpack_from("!H", rdata)[0] << 16
             key = (owner, rdtype, rdclass)
             if key != last and key in closed:
                 self.oddities.append("an RRset in two pieces")
@@ -166,11 +168,16 @@ class Answer:
                  + (f" ODD: {', '.join(self.oddities)}" if self.oddities else "")]
         for section, sets in self.sections.items():
             for (owner, rdtype, rdclass), (ttl, rdatas) in sets.items():
-                what = f"{name_text(owner)} {ttl} {'' if rdclass == 1 else f'CLASS{rdclass} '}{type_text(rdtype)}"
+                what = f"{name_text(owner)} {ttl} {type_text(rdtype)}{class_text(rdclass)}"
                 shown = sorted(rdata_text(rdtype, rdata) for rdata in rdatas)
                 lines.append(f"  {section}: {what} {' | '.join(shown[:4])}"
                              + (f" … {len(shown)}" if len(shown) > 4 else ""))
         return "\n".join(lines)
+
+
+def class_text(rdclass):
+    covered = type_text(rdclass >> 16) if rdclass >> 16 else ""
+    return f" {covered}" if covered else "" if rdclass == 1 else f" CLASS{rdclass}"
 
 
 def name_text(wire):

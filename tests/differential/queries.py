@@ -55,10 +55,11 @@ BROKEN_OPTIONS = {
 
 
 class Generator:
-    """Queries for some zones. The same rng state gives the same queries."""
+    """Queries for some zones. The same rng state gives the same queries. For signed zones, all are
+    ordinary and most have DO set."""
 
-    def __init__(self, rng, zones):
-        self.rng = rng
+    def __init__(self, rng, zones, is_signed=False):
+        self.rng, self.is_signed = rng, is_signed
         self.apexes = [dns.name.from_text(apex).to_wire() for apex in zones]
         self.pools = []
         for apex, text in zones.items():
@@ -99,7 +100,7 @@ class Generator:
         """Most are ordinary; the rest are unusual in one way."""
         rng = self.rng
         kind = rng.random()
-        if kind < 0.72:
+        if kind < 0.72 or self.is_signed:
             return self.ordinary()
         if kind < 0.80:
             return self.with_header()
@@ -118,8 +119,8 @@ class Generator:
         rng = self.rng
         name, rdtype = self._question()
         edns = None
-        if rng.random() < 0.6:
-            edns = {"version": 0, "do": rng.random() < 0.2,
+        if rng.random() < (0.9 if self.is_signed else 0.6):
+            edns = {"version": 0, "do": rng.random() < (0.85 if self.is_signed else 0.2),
                     "size": rng.choice([0, 100, 512, 600, 800, 1100, 1232, 1232, 4096, 65535])}
         tcp = rng.random() < 0.2 if tcp is None else tcp
         return self._make(name, rdtype, edns, tcp=tcp, flags=rng.choice([0, 0, RD]))

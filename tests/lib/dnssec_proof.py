@@ -39,11 +39,13 @@ def is_cut(types):
 
 
 class SignedZone:
-    """What a validator knows of a zone: its apex and its keys. now: seconds, for other times."""
+    """What a validator knows of a zone: its apex and its keys. now: seconds, for other times;
+    elsewhere: apexes below it that the same server has as zones of their own."""
 
-    def __init__(self, origin, dnskeys, now=None):
+    def __init__(self, origin, dnskeys, now=None, elsewhere=()):
         self.origin = dns.name.from_text(origin) if isinstance(origin, str) else origin
-        self.keys, self.now = {self.origin: dnskeys}, now
+        self.keys, self.now, self.elsewhere = {self.origin: dnskeys}, now, elsewhere
+        self.keys_rrset = dnskeys
         self.checked = {}
 
     def faults_of(self, message):
@@ -165,7 +167,10 @@ class _Proof:
             return None     # a loop has no end to prove
         if self.dname_above(name) is not None and self.message.rcode() == dns.rcode.YXDOMAIN:
             return None
-        return name if name.is_subdomain(self.origin) else None
+        is_here = name.is_subdomain(self.origin) and not any(
+            name.is_subdomain(apex) for apex in self.zone.elsewhere
+            if (name, rdtype) != (apex, T.DS))
+        return name if is_here else None
 
     def check_synthesis(self, name, cname):
         dname = self.dname_above(name)
