@@ -24,9 +24,9 @@ static bool is_published(const struct sign_key_facts *k, int64_t now_s)
     return is_between(now_s, k->times[SIGN_PUBLISH], k->times[SIGN_DELETE]);
 }
 
-/* When the parent may be asked for a key's DS: as its file says, or once every cache that holds
+/* As its file says, or once every cache that holds
  * the zone as it was without the key has dropped that. */
-static int64_t sync_publish_s(const struct sign_key_facts *k, const struct sign_policy *p)
+int64_t key_sync_publish_s(const struct sign_key_facts *k, const struct sign_policy *p)
 {
     uint32_t ttl_s = p->zone_max_ttl_s > p->dnskey_ttl_s ? p->zone_max_ttl_s : p->dnskey_ttl_s;
 
@@ -68,15 +68,15 @@ void key_roles(const struct sign_key_facts *keys, size_t n, const struct sign_po
         /* A key without a companion for the other half does both. */
         r->signs_keys = active && r->is_published && (is_sep || !c.has_key_signer);
         r->signs_data = active && (!is_sep || !c.has_zone_signer);
-        r->is_synchronised =
-            r->signs_keys && is_between(now_s, sync_publish_s(k, p), k->times[SIGN_SYNC_DELETE]);
+        r->is_synchronised = r->signs_keys && is_between(now_s, key_sync_publish_s(k, p),
+                                                         k->times[SIGN_SYNC_DELETE]);
     }
 }
 
 int64_t key_next_change_s(const struct sign_key_facts *k, const struct sign_policy *p,
                           int64_t now_s)
 {
-    int64_t next_s = INT64_MAX, sync_s = sync_publish_s(k, p);
+    int64_t next_s = INT64_MAX, sync_s = key_sync_publish_s(k, p);
 
     for (size_t i = 0; i < SIGN_TIME_COUNT; i++)
         if (i != SIGN_CREATED && i != SIGN_DS_PUBLISH && k->times[i] > now_s &&

@@ -114,6 +114,44 @@ void sign_write_ds(const struct sign_keyring *k, size_t i, uint8_t digest_type, 
 struct sign_keyring *sign_keyring_hold(struct sign_keyring *k);
 void sign_keyring_release(struct sign_keyring *k);
 
+/* ---- Roll-overs (RFC 6781 section 4.1, RFC 7583) ----
+ *
+ * A roll-over is a plan of moments in the key files. What a key does follows from them alone, so
+ * the plan goes on after a restart, and on every node that has the files. The one moment that
+ * cannot be planned, when the parent has the new DS, is the operator's to tell. */
+
+enum sign_roll {
+    SIGN_ROLL_ZSK,       /* pre-publish, RFC 6781 section 4.1.1.1 */
+    SIGN_ROLL_KSK,       /* double-KSK, RFC 7583 section 3.3.1 */
+    SIGN_ROLL_CSK,       /* double signature, RFC 6781 section 4.1.3 */
+    SIGN_ROLL_ALGORITHM, /* the conservative way, RFC 6781 section 4.1.4 */
+};
+
+/* Each reads k, which was just opened, makes and writes keys, and adds to done what comes next.
+ * Failure: error says why, and no file was changed unless one could not be written. Nodes pick the
+ * change up when they open the keyring the next time. */
+MUST_USE struct outcome sign_roll_begin(struct sign_keyring *k, enum sign_roll kind,
+                                        uint8_t algorithm, int64_t now_s, struct text *done,
+                                        struct text *error);
+/* An operator saw the DS of the key with this tag at the parent. */
+MUST_USE struct outcome sign_roll_confirm_ds(struct sign_keyring *k, uint16_t tag, int64_t now_s,
+                                             struct text *done, struct text *error);
+/* Back to the keys before, as long as that is safe. */
+MUST_USE struct outcome sign_roll_abort(struct sign_keyring *k, int64_t now_s, struct text *done,
+                                        struct text *error);
+
+/* A key for people. The strings live as long as the program. */
+struct sign_key_state {
+    const char *role;  /* "csk", "ksk", "zsk" */
+    const char *state; /* "active", … */
+    int64_t since_s;   /* 0: not known */
+    const char *next;  /* what it does at next_s; NULL: nothing is planned */
+    int64_t next_s;
+    bool wants_ds; /* its DS belongs at the parent, which nobody has seen there */
+};
+void sign_describe_key(const struct sign_keyring *k, size_t i, int64_t now_s,
+                       struct sign_key_state *out);
+
 /* ---- Signers: the keys of one zone as they stand at one moment ---- */
 
 struct sign_signer;

@@ -123,8 +123,28 @@ struct key_role {
 /* out: one role per key. Pure. */
 void key_roles(const struct sign_key_facts *keys, size_t n, const struct sign_policy *p,
                int64_t now_s, struct key_role *out);
+/* When the parent may be asked for a key's DS; 0: never. */
+int64_t key_sync_publish_s(const struct sign_key_facts *k, const struct sign_policy *p);
 /* The next moment after now_s at which a role can change; INT64_MAX: never. */
 int64_t key_next_change_s(const struct sign_key_facts *k, const struct sign_policy *p,
                           int64_t now_s);
+
+/* ---- plan.c: roll-overs as moments in the lives of keys. Pure. ---- */
+
+enum { PLAN_KEYS_MAX = 32, PLAN_FRESH_MAX = 4 };
+
+/* The keys of a zone, those that exist first. */
+struct plan {
+    const struct sign_policy *policy;
+    struct sign_key_facts keys[PLAN_KEYS_MAX + PLAN_FRESH_MAX];
+    size_t n, n_old;
+};
+/* Which keys a roll-over needs, as facts without a tag, appended beyond n_old; NULL, or why not. */
+const char *plan_fresh(struct plan *p, enum sign_roll kind, uint8_t algorithm, int64_t now_s);
+/* Sets the moments of fresh and old keys, whose tags are known by now. */
+void plan_roll(struct plan *p, enum sign_roll kind, int64_t now_s);
+/* NULL, or why not. */
+const char *plan_confirm_ds(struct plan *p, uint16_t tag, int64_t now_s);
+const char *plan_abort(struct plan *p, int64_t now_s);
 
 #endif
