@@ -475,6 +475,12 @@ static enum step add_referral(struct answer_context *c, struct slot *s, struct m
 
 static enum step add_negative(struct answer_context *c, struct slot *s, struct message *m)
 {
+    if (unlikely(!zone_is_available(s->lookup.zone))) {
+        m->rcode = WIRE_SERVFAIL;
+        m->ede = EDE_INVALID_DATA;
+        m->is_authoritative = false;
+        return STEP_DONE;
+    }
     if (m->rcode == WIRE_NOERROR)
         count(c, ANSWER_COUNTER_NODATA);
     return message_add_rrset(m, SECTION_AUTHORITY, s->lookup.zone->negative_soa, m->apex_at)

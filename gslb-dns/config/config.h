@@ -58,9 +58,13 @@ struct config_dnssec {
     uint32_t parent_ds_ttl_s, parent_propagation_delay_s;
 };
 
+/* What a zone's SOA serial must do when its data changes. */
+enum config_serial { CONFIG_SERIAL_WARN, CONFIG_SERIAL_STRICT, CONFIG_SERIAL_ANY };
+
 struct config_zone {
     const char *name; /* without the final dot; "." for the root */
     const char *path; /* of its zone file */
+    enum config_serial serial;
     struct place place;
     struct config_dnssec dnssec;
 };

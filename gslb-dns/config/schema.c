@@ -392,13 +392,21 @@ static const struct conf_struct DNSSEC = {
     .shorthand = "keys",
 };
 
+static const struct conf_choice SERIALS[] = {
+    {"warn", CONFIG_SERIAL_WARN},
+    {"strict", CONFIG_SERIAL_STRICT},
+    {"any", CONFIG_SERIAL_ANY},
+    {NULL, 0},
+};
+
 static const struct conf_field ZONE_FIELDS[] = {
     {
         .key = "file",
-        .kind = CONF_FILE,
+        .kind = CONF_PATH,
         .slot = CONF_ONE(struct config_zone, path),
         .is_required = true,
-        .help = "Its zone file (RFC 1035 section 5). May stand for the whole zone: "
+        .help = "Its zone file (RFC 1035 section 5). If it cannot be read, or is broken, the zone "
+                "keeps its running version. May stand for the whole zone: "
                 "example.com: zones/example.com.zone.",
     },
     {
@@ -408,6 +416,17 @@ static const struct conf_field ZONE_FIELDS[] = {
         .of = &DNSSEC,
         .help = "Signs the zone and its services' answers. Only keys is required. Absent: the zone "
                 "is served as its file has it, with the signatures that are there.",
+    },
+    {
+        .key = "serial",
+        .kind = CONF_ENUM,
+        .slot = CONF_ONE(struct config_zone, serial),
+        .choices = SERIALS,
+        .preset = "warn",
+        .help = "What is said when the zone's data changes while the node runs and its SOA serial "
+                "does not grow (RFC 1982), so that secondaries do not notice: warn takes the new "
+                "data with a warning, strict keeps the running version as if the file were broken, "
+                "any says nothing.",
     },
 };
 static const struct conf_struct ZONE = {

@@ -57,7 +57,8 @@ struct control_zone_status {
     const char *name;
     uint32_t serial;
     uint64_t names, records;
-    const char *error;
+    const char *error; /* NULL: the newest version of its file is served */
+    bool is_missing;   /* no version could be loaded: answered SERVFAIL */
 };
 
 struct control_status {
@@ -74,9 +75,10 @@ struct control_hooks {
     void *arg;
     /* What answers depend on has changed: publish a view from control_health. */
     void (*on_health_change)(void *arg);
-    /* An operator wants a reload. Answer at once or later (a load may take long and this thread
-     * must go on) by control_finish_reload(ticket). */
-    void (*reload)(void *arg, uint64_t ticket);
+    /* An operator wants a reload: of the configuration and all that has changed, or of the named
+     * zones alone whether they have changed or not (the names are borrowed). Answer at once or
+     * later (a load may take long and this thread must go on) by control_finish_reload(ticket). */
+    void (*reload)(void *arg, uint64_t ticket, char *const *zones, size_t n_zones);
     /* Failure: error says why ("no such service"). */
     struct outcome (*explain)(void *arg, const char *name, const char *client, struct arena *arena,
                               struct control_explain *out, struct text *error);
@@ -104,9 +106,9 @@ void control_discard(struct control_change *change);
 /* Of the committed configuration, edges by their index there; valid until the next commit. */
 const struct health *control_health(const struct control *c);
 
-/* The answer to hooks.reload: text is what changed, or the errors when it was refused. Tickets of
- * operators that have gone are ignored. */
-void control_finish_reload(struct control *c, uint64_t ticket, bool is_taken, const char *text);
+/* The answer to hooks.reload: text is what changed, or what an operator must know when not all went
+ * well: it was refused, or a zone is broken. Tickets of operators that have gone are ignored. */
+void control_finish_reload(struct control *c, uint64_t ticket, bool is_fine, const char *text);
 
 /* Where listener i of the configuration listens (the kernel's port for port 0); for tests. */
 struct addr control_listen_addr(const struct control *c, size_t i);

@@ -103,6 +103,7 @@ static Gslb__ZoneStatus *zone_on_wire(struct arena *a, const struct control_zone
     z->names = from->names;
     z->records = from->records;
     z->error = frame_borrow(from->error);
+    z->is_missing = from->is_missing;
     return z;
 }
 
@@ -245,21 +246,22 @@ static void on_drain(struct control *c, struct control_peer *peer,
     text_free(&error);
 }
 
-static void on_reload(struct control *c, struct control_peer *peer)
+static void on_reload(struct control *c, struct control_peer *peer,
+                      const Gslb__ReloadRequest *request)
 {
     peer->ticket = ++c->next_ticket;
     frame_link_set_idle(peer->link, 0); /* the answer is ours to give */
-    c->hooks.reload(c->hooks.arg, peer->ticket);
+    c->hooks.reload(c->hooks.arg, peer->ticket, request->zones, request->n_zones);
 }
 
-void control_finish_reload(struct control *c, uint64_t ticket, bool is_taken, const char *text)
+void control_finish_reload(struct control *c, uint64_t ticket, bool is_fine, const char *text)
 {
     for (struct control_peer *p = c->peers; p != NULL; p = p->next) {
         if (p->ticket != ticket || ticket == 0)
             continue;
         p->ticket = 0;
         frame_link_set_idle(p->link, CONTROL_OPERATOR_IDLE_MS);
-        if (is_taken)
+        if (is_fine)
             frame_link_reply_text(p->link, text, NULL);
         else
             frame_link_reply_text(p->link, NULL,
@@ -290,7 +292,7 @@ void control_request(struct control *c, struct control_peer *peer, const Gslb__R
         on_drain(c, peer, request->drain);
         break;
     case GSLB__REQUEST__ACTION_RELOAD:
-        on_reload(c, peer);
+        on_reload(c, peer, request->reload);
         break;
     case GSLB__REQUEST__ACTION_METRICS:
         on_metrics(c, peer);

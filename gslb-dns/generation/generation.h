@@ -12,6 +12,12 @@
  * so is the steering as a whole when neither the database nor any service's policy, regions or
  * their places have changed.
  *
+ * A zone whose file is broken stops nothing else: it keeps the version of the generation before, or
+ * without one its names are answered SERVFAIL (generation_zone_fault says why). A mistake in the
+ * configuration itself refuses the load; so does a broken zone whose steered names have changed,
+ * since the version that runs was built for the old ones; and so does a load without any zone that
+ * can be served.
+ *
  * Lifetime: the control thread owns generations; a generation outlives the worlds made of it.
  */
 #ifndef GSLB_DNS_GENERATION_H
@@ -25,8 +31,20 @@
 struct generation;
 struct sign_signer;
 
-/* Loads what the file at path says. previous (or NULL) is only read, and must live until the call
- * returns. Failure: NULL, everything wrong is in errors. Any thread. */
+/* What is to be read again. */
+struct generation_wish {
+    const char *path; /* of the configuration; NULL: it stays as it is, and so does all but zones */
+    const char *const *zones; /* names of zones that are read even if their files look unchanged;
+                                 those that are not configured are passed over */
+    size_t n_zones;
+};
+
+/* previous (or NULL, if the wish has a path) is only read, and must live until the call returns.
+ * Failure: NULL, everything wrong is in errors. What is wrong with zones that stop nothing is not
+ * in errors but with them. Any thread. */
+struct generation *generation_reload(const struct generation_wish *wish,
+                                     const struct generation *previous, struct errors *errors);
+/* All that has changed, of the configuration at path. */
 struct generation *generation_load(const char *path, const struct generation *previous,
                                    struct errors *errors);
 void generation_free(struct generation *g);
@@ -35,8 +53,19 @@ const struct config *generation_config(const struct generation *g);
 const struct zone *generation_zone(const struct generation *g, size_t zone);
 /* NULL: the zone is not signed here. */
 const struct sign_signer *generation_signer(const struct generation *g, size_t zone);
+/* The index of a configured zone, whatever its case and final dot; SIZE_MAX: there is none. */
+size_t generation_find_zone(const struct generation *g, const char *name);
 /* How many of its zones were read, the others being those of the generation before. */
 size_t generation_fresh_zones(const struct generation *g);
+/* Was this zone read, well or not, by this load? */
+bool generation_is_zone_read(const struct generation *g, size_t zone);
+/* Why the newest version of a zone's file is not served, with errors only; NULL: it is. The zone is
+ * then an older version, or not zone_is_available. */
+const struct errors *generation_zone_fault(const struct generation *g, size_t zone);
+/* Moves all faults into errors, for those to whom a broken zone is as bad as any mistake. */
+void generation_take_faults(struct generation *g, struct errors *errors);
+/* How many zones that were read by this load have a fault. */
+size_t generation_broken_zones(const struct generation *g);
 /* For explain, which wakes it and lets it rest again; NULL: no database is configured. */
 struct geo_db *generation_geo(const struct generation *g);
 /* The databases and how they were compiled, for people. */

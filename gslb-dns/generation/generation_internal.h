@@ -16,6 +16,18 @@ struct shared_zone {
     size_t n_services;
 };
 
+/* A configuration that several generations may hold. */
+struct shared_config {
+    _Atomic unsigned refs;
+    struct config *config;
+};
+
+/* What is wrong with a zone's file, which several generations may have to say. */
+struct zone_fault {
+    _Atomic unsigned refs;
+    struct errors errors;
+};
+
 /* What a set of services with equal policy and regions is steered by. */
 struct steering {
     struct steer_map *steer;
@@ -32,12 +44,15 @@ struct shared_steering {
 };
 
 struct generation {
-    struct config *config;
+    struct shared_config *shared_config;
+    const struct config *config;
     struct sign_signer **signers; /* by the configuration's index; NULL: the zone is not signed */
     struct shared_zone **zones;   /* by the same */
+    struct zone_fault **faults;   /* NULL: the zone is as its file */
+    bool *is_read;                /* by this load */
     struct zone **zone_array;
     struct zone_set *zone_set;
-    size_t n_fresh_zones;
+    size_t n_fresh_zones, n_broken_zones;
     struct shared_steering *steering;
     struct world_service *services;
 };
@@ -48,8 +63,9 @@ MUST_USE struct outcome generation_load_signers(struct generation *g, int64_t no
                                                 struct errors *errors);
 void generation_free_signers(struct generation *g);
 
-/* Fills g->zones, g->zone_array and g->zone_set. */
+/* Fills what g has of zones. */
 MUST_USE struct outcome generation_load_zones(struct generation *g,
+                                              const struct generation_wish *wish,
                                               const struct generation *previous,
                                               struct errors *errors);
 void generation_free_zones(struct generation *g);

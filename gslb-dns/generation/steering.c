@@ -204,8 +204,8 @@ struct outcome generation_load_steering(struct generation *g, const struct gener
     struct shared_steering *plan = plan_steering(c, item_of);
     struct outcome outcome = OUTCOME_OK;
 
-    if (previous != NULL && is_same_database(previous->steering, c) &&
-        is_compiled(previous->steering, plan)) {
+    if (previous != NULL && (previous->config == c || (is_same_database(previous->steering, c) &&
+                                                       is_compiled(previous->steering, plan)))) {
         release(plan);
         g->steering = previous->steering;
         atomic_fetch_add(&g->steering->refs, 1);

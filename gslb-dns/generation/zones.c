@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Which steered name lies in which zone, and loading those zones that have changed. */
+/* Which steered name lies in which zone, and which zones are read: on all cores, into errors of
+ * their own, which are settled when all are there. */
+#include "common/net/net.h"
 #include "gslb-dns/generation/generation_internal.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,7 +58,11 @@ static void free_homes(struct homes *h)
 static void collect_services(const struct config *c, const struct homes *homes, size_t zone,
                              struct shared_zone *out)
 {
-    out->services = base_zalloc(c->n_services, sizeof(out->services[0]));
+    size_t n = 0;
+
+    for (size_t s = 0; s < c->n_services; s++)
+        n += homes->home[s] == zone;
+    out->services = base_zalloc(n, sizeof(out->services[0]));
     for (size_t s = 0; s < c->n_services; s++) {
         if (homes->home[s] != zone)
             continue;
@@ -80,24 +87,6 @@ static bool has_same_services(const struct shared_zone *a, const struct shared_z
     return true;
 }
 
-/* The same zone of the previous generation, if nothing about it has changed. */
-static struct shared_zone *find_unchanged(const struct generation *previous,
-                                          const struct config_zone *zone,
-                                          const struct shared_zone *fresh)
-{
-    if (previous == NULL)
-        return NULL;
-    for (size_t z = 0; z < previous->config->n_zones; z++) {
-        const struct config_zone *old = &previous->config->zones[z];
-
-        if (strcmp(old->name, zone->name) == 0 && strcmp(old->path, zone->path) == 0 &&
-            has_same_services(previous->zones[z], fresh) &&
-            zone_is_unchanged(previous->zone_array[z]))
-            return previous->zones[z];
-    }
-    return NULL;
-}
-
 static void release_zone(struct shared_zone *z)
 {
     if (z == NULL || atomic_fetch_sub(&z->refs, 1) > 1)
@@ -107,83 +96,312 @@ static void release_zone(struct shared_zone *z)
     free(z);
 }
 
-/* The zone as it is, or one that has yet to be loaded. */
-static struct shared_zone *find_or_prepare(const struct config *c, const struct homes *homes,
-                                           size_t zone, const struct generation *previous)
+static void release_fault(struct zone_fault *f)
 {
-    struct shared_zone *fresh = base_zalloc(1, sizeof(*fresh)), *same;
+    if (f == NULL || atomic_fetch_sub(&f->refs, 1) > 1)
+        return;
+    errors_free(&f->errors);
+    free(f);
+}
+
+/* ---- What is to be read ---- */
+
+/* All that the loading of a generation's zones needs, its threads too. */
+struct zone_work {
+    struct generation *g;
+    const struct generation_wish *wish;
+    const struct generation *previous;
+    size_t *old;           /* the zone's index in previous; SIZE_MAX: it is new */
+    struct errors *errors; /* by zone */
+    size_t *queue, n;      /* zones to be read */
+    _Atomic size_t next;   /* of the queue */
+    bool is_alone;         /* one thread works, and may draw how far it is */
+    pthread_mutex_t lock;  /* of progress */
+    struct progress progress;
+};
+
+/* Mostly at the place where it was. */
+static size_t find_old(const struct zone_work *w, size_t zone)
+{
+    const char *name = w->g->config->zones[zone].name;
+    size_t n = w->previous != NULL ? w->previous->config->n_zones : 0;
+
+    for (size_t i = 0; i < n; i++) {
+        size_t z = (zone + i) % n;
+
+        if (strcmp(w->previous->config->zones[z].name, name) == 0)
+            return z;
+    }
+    return SIZE_MAX;
+}
+
+/* What ran before under this name and can answer; NULL: nothing. */
+static struct shared_zone *find_served(const struct zone_work *w, size_t zone)
+{
+    struct shared_zone *old = w->old[zone] != SIZE_MAX ? w->previous->zones[w->old[zone]] : NULL;
+
+    return old != NULL && zone_is_available(old->zone) ? old : NULL;
+}
+
+static bool *find_forced(const struct zone_work *w)
+{
+    bool *is_forced = base_zalloc(w->g->config->n_zones, sizeof(is_forced[0]));
+
+    for (size_t i = 0; i < w->wish->n_zones; i++) {
+        size_t z = generation_find_zone(w->g, w->wish->zones[i]);
+
+        if (z != SIZE_MAX)
+            is_forced[z] = true;
+    }
+    return is_forced;
+}
+
+/* Whether the zone may go on as it is. */
+static bool is_as_before(const struct zone_work *w, size_t zone, const struct shared_zone *fresh)
+{
+    const struct shared_zone *old = find_served(w, zone);
+    const char *path = w->g->config->zones[zone].path;
+
+    if (w->old[zone] == SIZE_MAX)
+        return false;
+    if (w->wish->path == NULL) /* not asked about, broken or not */
+        return true;
+    return old != NULL && strcmp(w->previous->config->zones[w->old[zone]].path, path) == 0 &&
+           has_same_services(old, fresh) && zone_is_unchanged(old->zone);
+}
+
+/* Takes over what may go on, and queues the rest. */
+static void plan_zone(struct zone_work *w, const struct homes *homes, size_t zone, bool is_forced)
+{
+    struct generation *g = w->g;
+    struct shared_zone *fresh = base_zalloc(1, sizeof(*fresh));
 
     fresh->refs = 1;
-    collect_services(c, homes, zone, fresh);
-    same = find_unchanged(previous, &c->zones[zone], fresh);
-    if (same == NULL)
-        return fresh;
+    collect_services(g->config, homes, zone, fresh);
+    g->zones[zone] = fresh;
+    w->old[zone] = find_old(w, zone);
+    if (is_forced || !is_as_before(w, zone, fresh)) {
+        g->is_read[zone] = true;
+        w->queue[w->n++] = zone;
+        return;
+    }
     release_zone(fresh);
-    atomic_fetch_add(&same->refs, 1);
-    return same;
+    g->zones[zone] = w->previous->zones[w->old[zone]];
+    atomic_fetch_add(&g->zones[zone]->refs, 1);
+    if (w->wish->path == NULL)
+        g->faults[zone] = w->previous->faults[w->old[zone]];
+    if (g->faults[zone] != NULL)
+        atomic_fetch_add(&g->faults[zone]->refs, 1);
 }
 
-/* Counts what is to be loaded. Returns what a person who waits is told: the zone's name, or how
- * many there are. */
-static char *count_work(struct generation *g, uint64_t *effort)
-{
-    const struct config *c = g->config;
-    size_t newest = 0;
+/* ---- Reading ---- */
 
-    *effort = 0;
-    for (size_t z = 0; z < c->n_zones; z++) {
-        if (g->zones[z]->zone != NULL)
-            continue;
-        *effort += zone_effort(c->zones[z].path);
-        newest = z;
-        g->n_fresh_zones++;
-    }
-    return g->n_fresh_zones == 1 ? base_printf("loading the zone %s", c->zones[newest].name)
-                                 : base_printf("loading %zu zones", g->n_fresh_zones);
+static void load_zone(struct zone_work *w, size_t zone)
+{
+    struct shared_zone *shared = w->g->zones[zone];
+    const struct config_zone *c = &w->g->config->zones[zone];
+    struct zone_source source = {c->name, c->path, shared->services, shared->n_services,
+                                 w->is_alone ? &w->progress : NULL};
+
+    shared->zone = zone_load(&source, &w->errors[zone]);
+    if (w->is_alone)
+        return;
+    pthread_mutex_lock(&w->lock);
+    progress_add(&w->progress, zone_effort(c->path));
+    pthread_mutex_unlock(&w->lock);
 }
 
-static struct outcome load_fresh_zones(struct generation *g, struct errors *errors)
+static void *load_some(void *arg)
 {
-    const struct config *c = g->config;
-    struct outcome outcome = OUTCOME_OK;
-    struct progress progress;
-    uint64_t effort;
-    char *what = count_work(g, &effort);
+    struct zone_work *w = arg;
+    size_t i;
 
-    progress_start(&progress, what, effort);
-    for (size_t z = 0; z < c->n_zones; z++) {
-        struct shared_zone *shared = g->zones[z];
+    while ((i = atomic_fetch_add(&w->next, 1)) < w->n)
+        load_zone(w, w->queue[i]);
+    return NULL;
+}
 
-        if (shared->zone == NULL)
-            shared->zone =
-                zone_load(&(struct zone_source){c->zones[z].name, c->zones[z].path,
-                                                shared->services, shared->n_services, &progress},
-                          errors);
-        if (shared->zone == NULL)
-            outcome = OUTCOME_FAILED;
-        g->zone_array[z] = shared->zone;
+static void load_on_all_cores(struct zone_work *w)
+{
+    size_t n = net_cpu_count() < w->n ? net_cpu_count() : w->n;
+    pthread_t *threads = base_zalloc(n, sizeof(threads[0]));
+
+    w->is_alone = n <= 1;
+    for (size_t i = 1; i < n; i++) {
+        ensure(pthread_create(&threads[i], NULL, load_some, w) == 0);
+        pthread_setname_np(threads[i], "load-zones");
     }
-    progress_end(&progress);
+    load_some(w);
+    for (size_t i = 1; i < n; i++)
+        pthread_join(threads[i], NULL);
+    free(threads);
+}
+
+static void load_queue(struct zone_work *w)
+{
+    const struct config_zone *zones = w->g->config->zones;
+    uint64_t effort = 0;
+    char *what = w->n == 1 ? base_printf("loading the zone %s", zones[w->queue[0]].name)
+                           : base_printf("loading %zu zones", w->n);
+
+    for (size_t i = 0; i < w->n; i++)
+        effort += zone_effort(zones[w->queue[i]].path);
+    progress_start(&w->progress, what, effort);
+    load_on_all_cores(w);
+    progress_end(&w->progress);
     free(what);
+}
+
+/* ---- What became of it ---- */
+
+/* A serial that did not grow with its data is one that secondaries do not follow (RFC 1982, RFC
+ * 1996 section 3.11). */
+static void check_serial(struct zone_work *w, size_t zone)
+{
+    const struct config_zone *c = &w->g->config->zones[zone];
+    const struct zone *now = w->g->zones[zone]->zone;
+    const struct shared_zone *old = find_served(w, zone);
+    bool is_back, is_strict = c->serial == CONFIG_SERIAL_STRICT;
+    struct place at = {.file = c->path};
+    char *words;
+
+    if (old == NULL || c->serial == CONFIG_SERIAL_ANY || now->digest == old->zone->digest ||
+        (int32_t)(now->serial - old->zone->serial) > 0)
+        return;
+    is_back = now->serial != old->zone->serial;
+    words = is_back ? base_printf("went back from %u to %u", old->zone->serial, now->serial)
+                    : base_printf("is still %u", now->serial);
+    if (is_strict)
+        errors_add(&w->errors[zone], at,
+                   "the data of zone %s changed, but its serial %s; raise it (serial: strict)",
+                   c->name, words);
+    else
+        errors_warn(&w->errors[zone], at,
+                    "the data of zone %s changed, but its serial %s: secondaries will not notice",
+                    c->name, words);
+    free(words);
+}
+
+/* The zone keeps the version that ran, or has none. */
+static struct outcome settle_broken(struct zone_work *w, size_t zone, struct errors *errors)
+{
+    struct generation *g = w->g;
+    const struct config_zone *c = &g->config->zones[zone];
+    struct shared_zone *old = find_served(w, zone);
+    struct zone_fault *fault;
+
+    if (old != NULL && !has_same_services(old, g->zones[zone])) {
+        errors_merge(errors, &w->errors[zone]);
+        errors_add(errors, c->place,
+                   "zone '%s' cannot keep the version that runs, which was built for other "
+                   "services: mend its file, or change services later",
+                   c->name);
+        return OUTCOME_FAILED;
+    }
+    fault = base_zalloc(1, sizeof(*fault));
+    fault->refs = 1;
+    errors_merge(&fault->errors, &w->errors[zone]);
+    g->faults[zone] = fault;
+    g->n_broken_zones++;
+    if (old != NULL) {
+        release_zone(g->zones[zone]);
+        g->zones[zone] = old;
+        atomic_fetch_add(&old->refs, 1);
+    } else {
+        g->zones[zone]->zone = zone_new_unavailable(c->name);
+    }
+    return OUTCOME_OK;
+}
+
+static struct outcome settle(struct zone_work *w, struct errors *errors)
+{
+    struct outcome outcome = OUTCOME_OK;
+
+    for (size_t i = 0; i < w->n; i++) {
+        size_t zone = w->queue[i];
+        struct shared_zone *shared = w->g->zones[zone];
+
+        if (shared->zone != NULL)
+            check_serial(w, zone);
+        if (w->errors[zone].n_errors == 0) {
+            errors_merge(errors, &w->errors[zone]);
+            w->g->n_fresh_zones++;
+            continue;
+        }
+        zone_release(shared->zone);
+        shared->zone = NULL;
+        if (has_failed(settle_broken(w, zone, errors)))
+            outcome = OUTCOME_FAILED;
+    }
     return outcome;
 }
 
-struct outcome generation_load_zones(struct generation *g, const struct generation *previous,
-                                     struct errors *errors)
+void generation_take_faults(struct generation *g, struct errors *errors)
 {
-    const struct config *c = g->config;
-    struct homes homes;
-    struct outcome outcome = find_homes(c, &homes, errors);
+    for (size_t z = 0; z < g->config->n_zones; z++) {
+        if (g->faults[z] == NULL)
+            continue;
+        errors_merge(errors, &g->faults[z]->errors);
+        release_fault(g->faults[z]);
+        g->faults[z] = NULL;
+    }
+}
 
-    g->zones = base_zalloc(c->n_zones, sizeof(struct shared_zone *));
-    g->zone_array = base_zalloc(c->n_zones, sizeof(struct zone *));
-    for (size_t z = 0; z < c->n_zones; z++)
-        g->zones[z] = find_or_prepare(c, &homes, z, previous);
+/* A server without any zone that it could serve is a mistake, and no service. */
+static struct outcome check_any_available(const struct generation *g)
+{
+    for (size_t z = 0; z < g->config->n_zones; z++)
+        if (g->zones[z]->zone == NULL || zone_is_available(g->zones[z]->zone))
+            return OUTCOME_OK;
+    return g->config->n_zones > 0 ? OUTCOME_FAILED : OUTCOME_OK;
+}
+
+static void plan(struct zone_work *w, const struct homes *homes)
+{
+    size_t n = w->g->config->n_zones;
+    bool *is_forced = find_forced(w);
+
+    w->old = base_zalloc(n, sizeof(w->old[0]));
+    w->queue = base_zalloc(n, sizeof(w->queue[0]));
+    w->errors = base_zalloc(n, sizeof(w->errors[0]));
+    for (size_t z = 0; z < n; z++)
+        plan_zone(w, homes, z, is_forced[z]);
+    free(is_forced);
+}
+
+static void end_work(struct zone_work *w)
+{
+    for (size_t z = 0; z < w->g->config->n_zones; z++)
+        errors_free(&w->errors[z]);
+    free(w->errors);
+    free(w->queue);
+    free(w->old);
+    pthread_mutex_destroy(&w->lock);
+}
+
+struct outcome generation_load_zones(struct generation *g, const struct generation_wish *wish,
+                                     const struct generation *previous, struct errors *errors)
+{
+    size_t n = g->config->n_zones;
+    struct zone_work w = {.g = g, .wish = wish, .previous = previous};
+    struct homes homes;
+    struct outcome outcome = find_homes(g->config, &homes, errors);
+
+    pthread_mutex_init(&w.lock, NULL);
+    g->zones = base_zalloc(n, sizeof(g->zones[0]));
+    g->zone_array = base_zalloc(n, sizeof(g->zone_array[0]));
+    g->faults = base_zalloc(n, sizeof(g->faults[0]));
+    g->is_read = base_zalloc(n, sizeof(g->is_read[0]));
+    plan(&w, &homes);
     free_homes(&homes);
-    if (has_failed(load_fresh_zones(g, errors)))
+    load_queue(&w);
+    if (has_failed(settle(&w, errors)) || has_failed(check_any_available(g)))
         outcome = OUTCOME_FAILED;
+    end_work(&w);
+    for (size_t z = 0; z < n; z++)
+        g->zone_array[z] = g->zones[z]->zone;
     if (!has_failed(outcome))
-        g->zone_set = zone_set_new(g->zone_array, c->n_zones);
+        g->zone_set = zone_set_new(g->zone_array, n);
     return outcome;
 }
 
@@ -191,8 +409,12 @@ void generation_free_zones(struct generation *g)
 {
     if (g->zone_set != NULL)
         zone_set_free(g->zone_set);
-    for (size_t z = 0; g->zones != NULL && z < g->config->n_zones; z++)
+    for (size_t z = 0; g->zones != NULL && z < g->config->n_zones; z++) {
         release_zone(g->zones[z]);
+        release_fault(g->faults[z]);
+    }
     free(g->zones);
     free(g->zone_array);
+    free(g->faults);
+    free(g->is_read);
 }

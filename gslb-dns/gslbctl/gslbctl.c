@@ -14,6 +14,7 @@
 
 #define DEFAULT_SOCKET "/run/gslb-dns/control.sock"
 
+enum { ANY_NUMBER = -1 };
 enum { ANSWER_MS = 10000, RELOAD_MS = 600000 };
 enum { OPTION_JSON = 1, OPTION_WATCH = 2, OPTION_REASON = 4 };
 
@@ -30,7 +31,7 @@ struct call {
 
 struct command {
     const char *name, *args;
-    int n_args;
+    int n_args; /* or ANY_NUMBER */
     unsigned options;
     enum gslbctl_exit (*run)(struct call *call);
     const char *summary, *help;
@@ -171,6 +172,8 @@ static enum gslbctl_exit run_reload(struct call *call)
     Gslb__Request request = GSLB__REQUEST__INIT;
 
     request.action_case = GSLB__REQUEST__ACTION_RELOAD;
+    reload.zones = call->args;
+    reload.n_zones = (size_t)call->n_args;
     request.reload = &reload;
     return ask_for_text(call, &request, RELOAD_MS);
 }
@@ -210,9 +213,13 @@ static const struct command commands[] = {
     {"undrain", "EDGE", 1, 0, run_undrain, "let an edge back into the answers",
      "The edge is back at once when it reported well meanwhile.\n"
      "Exit code 1: no such edge.\n"},
-    {"reload", "", 0, 0, run_reload, "read the configuration again",
+    {"reload", "[ZONE...]", ANY_NUMBER, 0, run_reload,
+     "read the configuration, or some zones, again",
+     "Without ZONE the configuration and all zones whose files have changed are read; with it\n"
+     "these zones and nothing else, whether their files have changed or not.\n"
      "Nothing changes when the configuration is refused: the mistakes are printed, each with\n"
-     "file:line:column. Exit code 1: refused.\n"},
+     "file:line:column. A zone that is broken keeps its running version, and the rest is taken.\n"
+     "Exit code 1: refused, or a zone is broken.\n"},
     {"metrics", "", 0, 0, run_metrics, "all counters, as Prometheus text", ""},
 };
 
@@ -282,7 +289,7 @@ static bool is_usage_right(const struct call *call, const struct command *c)
             fprintf(stderr, "gslbctl: %s takes no %s\n", c->name, option_names[i].name);
             return false;
         }
-    if (call->n_args == c->n_args)
+    if (c->n_args == ANY_NUMBER || call->n_args == c->n_args)
         return true;
     fprintf(stderr, "usage: gslbctl %s%s%s\n", c->name, c->args[0] ? " " : "", c->args);
     return false;

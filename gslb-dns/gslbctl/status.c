@@ -190,7 +190,8 @@ static void show_zones(const Gslb__StatusReply *s, const struct view *view, stru
         table_cell(&t, 2, TABLE_PLAIN, "%llu", (unsigned long long)z->names);
         table_cell(&t, 3, TABLE_PLAIN, "%llu", (unsigned long long)z->records);
         if (z->error[0] != '\0')
-            table_cell(&t, 4, TABLE_RED, "newer version refused: %s", z->error);
+            table_cell(&t, 4, TABLE_RED, "%s: %s",
+                       z->is_missing ? "answered SERVFAIL" : "newer version refused", z->error);
     }
     table_end(&t, view, out);
 }
@@ -241,6 +242,9 @@ enum gslbctl_exit status_show(const Gslb__StatusReply *s, const struct view *vie
     show_zones(s, view, out);
     for (size_t i = 0; i < s->n_regions; i++)
         if (status_usable_edges(s->regions[i]) == 0)
+            news = GSLBCTL_BAD_NEWS;
+    for (size_t i = 0; i < s->n_zones; i++)
+        if (s->zones[i]->is_missing)
             news = GSLBCTL_BAD_NEWS;
     return news;
 }

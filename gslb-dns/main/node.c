@@ -12,6 +12,7 @@
 #include "gslb-dns/control/control.h"
 #include "gslb-dns/explain/explain.h"
 #include "gslb-dns/generation/generation.h"
+#include "gslb-dns/main/node_internal.h"
 #include "gslb-dns/net/net.h"
 
 #include <inttypes.h>
@@ -27,6 +28,7 @@ enum { FILES_LEAST = 64 };
 struct load {
     struct node *node;
     pthread_t thread;
+    struct wish wish;
     struct generation *fresh;
     struct errors errors;
     int64_t began_ms;
@@ -48,7 +50,7 @@ struct node {
     uint64_t *tickets; /* operators that wait for it */
     size_t n_tickets, cap_tickets;
     size_t n_taken;   /* of these the load under way serves so many */
-    bool is_load_due; /* asked for while one was under way */
+    struct wish wish; /* asked for since the load under way began */
     int64_t loaded_at_s;
     /* Why the newest reload was refused: for people, and by place. NULL: it was taken. */
     char *load_error;
@@ -95,13 +97,22 @@ static struct net_settings net_settings_of(const struct config *c)
     };
 }
 
+static void put_generation(struct node *n, struct generation *fresh)
+{
+    struct generation *old = n->generation;
+
+    n->generation = fresh;
+    publish(n);
+    generation_free(old);
+    malloc_trim(0); /* a load needs for a moment more than what comes of it */
+}
+
 /* All or nothing: what can be refused comes first. */
 static struct outcome take_generation(struct node *n, struct generation *fresh,
                                       struct errors *errors)
 {
     const struct config *config = generation_config(fresh);
     struct net_settings settings = net_settings_of(config);
-    struct generation *old = n->generation;
     struct control_change *change = control_prepare(n->control, config, errors);
 
     if (change == NULL)
@@ -110,12 +121,9 @@ static struct outcome take_generation(struct node *n, struct generation *fresh,
         control_discard(change);
         return OUTCOME_FAILED;
     }
-    n->generation = fresh;
     n->loaded_at_s = clock_wall_s();
     control_commit(n->control, change);
-    publish(n);
-    generation_free(old);
-    malloc_trim(0); /* a load needs for a moment more than what comes of it */
+    put_generation(n, fresh);
     return OUTCOME_OK;
 }
 
@@ -124,20 +132,43 @@ static void add_count(struct text *t, size_t n, const char *what)
     text_addf(t, ", %zu %s%s", n, what, n == 1 ? "" : "s");
 }
 
+/* "example.com (serial 7, 5 names, 9 records)" for each zone that was asked for. */
+static void describe_zones(const struct node *n, const struct load *load, struct text *t)
+{
+    for (size_t i = 0; i < load->wish.n_zones; i++) {
+        size_t zone = generation_find_zone(n->generation, load->wish.zones[i]);
+        const struct zone *z;
+
+        if (zone == SIZE_MAX) /* a reload that came between has removed it */
+            continue;
+        z = generation_zone(n->generation, zone);
+        text_addf(t, "%s%s (serial %u, %zu names, %zu records)", i > 0 ? ", " : "",
+                  generation_config(n->generation)->zones[zone].name, z->serial, z->n_names,
+                  z->n_records);
+    }
+    text_adds(t, "\n");
+}
+
 /* For the operator who asked: what was taken, and what it was warned of. */
-static char *describe_reload(const struct node *n, int64_t took_ms, const struct errors *warnings)
+static char *describe_reload(const struct node *n, const struct load *load, int64_t took_ms)
 {
     const struct config *c = generation_config(n->generation);
-    char took[TEXT_SHORT], *warned = errors_to_string(warnings);
+    char took[TEXT_SHORT], *warned = errors_to_string(&load->errors);
     struct text t = {0};
 
-    text_addf(&t, "reloaded in %s: %zu zone%s (%zu changed)",
-              text_format_duration_ms((uint64_t)took_ms, took), c->n_zones,
-              c->n_zones == 1 ? "" : "s", generation_fresh_zones(n->generation));
-    add_count(&t, c->n_services, "service");
-    add_count(&t, c->n_regions, "region");
-    add_count(&t, c->n_edges, "edge");
-    text_addf(&t, "\n%s", warned);
+    text_addf(&t, "reloaded in %s: ", text_format_duration_ms((uint64_t)took_ms, took));
+    if (load->wish.is_full) {
+        text_addf(&t, "%zu zone%s (%zu changed)", c->n_zones, c->n_zones == 1 ? "" : "s",
+                  generation_fresh_zones(n->generation));
+        add_count(&t, c->n_services, "service");
+        add_count(&t, c->n_regions, "region");
+        add_count(&t, c->n_edges, "edge");
+        text_adds(&t, "\n");
+    } else {
+        describe_zones(n, load, &t);
+    }
+    faults_describe(n->generation, &t);
+    text_adds(&t, warned);
     free(warned);
     return t.p;
 }
@@ -156,7 +187,7 @@ static void answer_tickets(struct node *n, bool is_taken, const char *text)
     n->n_taken = 0;
 }
 
-static void log_errors(const struct errors *errors)
+void node_log_errors(const struct errors *errors)
 {
     for (size_t i = 0; i < errors->n; i++) {
         const struct error *e = &errors->items[i];
@@ -180,11 +211,13 @@ static char *finish_taken(struct node *n, const struct load *load)
 
     n->n_reloads++;
     log_info("main",
-             "reloaded zones=%zu changed_zones=%zu services=%zu regions=%zu edges=%zu "
-             "took_ms=%" PRId64,
-             c->n_zones, generation_fresh_zones(n->generation), c->n_services, c->n_regions,
-             c->n_edges, took_ms);
-    return describe_reload(n, took_ms, &load->errors);
+             "reloaded zones=%zu changed_zones=%zu broken_zones=%zu services=%zu regions=%zu "
+             "edges=%zu took_ms=%" PRId64,
+             c->n_zones, generation_fresh_zones(n->generation),
+             generation_broken_zones(n->generation), c->n_services, c->n_regions, c->n_edges,
+             took_ms);
+    faults_log(n->generation);
+    return describe_reload(n, load, took_ms);
 }
 
 static char *finish_refused(struct node *n, struct load *load)
@@ -193,25 +226,45 @@ static char *finish_refused(struct node *n, struct load *load)
     n->n_refused++;
     log_error("main", "reload refused, the running state stays file=%s errors=%zu", n->path,
               load->errors.n_errors);
+    free(n->load_error);
     n->load_error = errors_to_string(&load->errors);
+    errors_free(&n->load_errors);
     errors_merge(&n->load_errors, &load->errors);
     return base_strdup(n->load_error);
 }
 
+static bool take_load(struct node *n, struct load *load)
+{
+    if (load->fresh == NULL)
+        return false;
+    if (load->wish.is_full)
+        return !has_failed(take_generation(n, load->fresh, &load->errors));
+    put_generation(n, load->fresh);
+    return true;
+}
+
 static void finish_load(struct node *n, struct load *load)
 {
-    bool is_taken =
-        load->fresh != NULL && !has_failed(take_generation(n, load->fresh, &load->errors));
+    bool is_taken = take_load(n, load);
     char *text;
 
-    free(n->load_error);
-    n->load_error = NULL;
-    errors_free(&n->load_errors);
-    log_errors(&load->errors);
+    if (load->wish.is_full) { /* what was refused stays refused when only zones are read */
+        free(n->load_error);
+        n->load_error = NULL;
+        errors_free(&n->load_errors);
+    }
+    node_log_errors(&load->errors);
     text = is_taken ? finish_taken(n, load) : finish_refused(n, load);
     daemon_notify("READY=1");
-    answer_tickets(n, is_taken, text);
+    answer_tickets(n, is_taken && generation_broken_zones(n->generation) == 0, text);
     free(text);
+}
+
+static void free_load(struct load *load)
+{
+    errors_free(&load->errors);
+    wish_free(&load->wish);
+    free(load);
 }
 
 static void on_loaded(void *arg)
@@ -222,10 +275,8 @@ static void on_loaded(void *arg)
     pthread_join(load->thread, NULL);
     n->load = NULL;
     finish_load(n, load);
-    errors_free(&load->errors);
-    free(load);
-    if (n->is_load_due)
-        start_load(n);
+    free_load(load);
+    start_load(n);
 }
 
 static void *load_main(void *arg)
@@ -233,17 +284,20 @@ static void *load_main(void *arg)
     struct load *load = arg;
 
     /* The generation that runs stays until this load has come back. */
-    load->fresh = generation_load(load->node->path, load->node->generation, &load->errors);
+    load->fresh = generation_reload(
+        &(struct generation_wish){load->wish.is_full ? load->node->path : NULL,
+                                  (const char *const *)load->wish.zones, load->wish.n_zones},
+        load->node->generation, &load->errors);
     loop_post(load->node->loop, on_loaded, load);
     return NULL;
 }
 
+/* Loads what is wished for, now or when the load under way is done. */
 static void start_load(struct node *n)
 {
     char *state;
 
-    n->is_load_due = n->load != NULL;
-    if (n->load != NULL)
+    if (n->load != NULL || wish_is_empty(&n->wish))
         return;
     state = base_printf("RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_mono_us());
     daemon_notify(state);
@@ -251,15 +305,33 @@ static void start_load(struct node *n)
     n->n_taken = n->n_tickets;
     n->load = base_zalloc(1, sizeof(*n->load));
     n->load->node = n;
+    n->load->wish = n->wish;
+    n->wish = (struct wish){0};
     n->load->began_ms = clock_mono_ms();
     ensure(pthread_create(&n->load->thread, NULL, load_main, n->load) == 0);
     pthread_setname_np(n->load->thread, "load");
 }
 
-static void on_reload(void *arg, uint64_t ticket)
+static void refuse_zone(struct node *n, uint64_t ticket, const char *name)
+{
+    char *why = base_printf("no zone '%s' in the configuration that runs", name);
+
+    control_finish_reload(n->control, ticket, false, why);
+    free(why);
+}
+
+static void on_reload(void *arg, uint64_t ticket, char *const *zones, size_t n_zones)
 {
     struct node *n = arg;
 
+    for (size_t i = 0; i < n_zones; i++)
+        if (generation_find_zone(n->generation, zones[i]) == SIZE_MAX) {
+            refuse_zone(n, ticket, zones[i]);
+            return;
+        }
+    n->wish.is_full |= n_zones == 0;
+    for (size_t i = 0; i < n_zones; i++)
+        wish_add_zone(&n->wish, zones[i]);
     BASE_GROW(n->tickets, n->n_tickets, n->cap_tickets);
     n->tickets[n->n_tickets++] = ticket;
     start_load(n);
@@ -282,26 +354,6 @@ static struct outcome on_explain(void *arg, const char *name, const char *client
     return explain_answer(&w, name, client, arena, out, error);
 }
 
-/* What is wrong with the newest version of a zone's file, by the newest load; NULL: nothing. */
-static const char *find_zone_error(const struct node *n, const struct config_zone *zone,
-                                   struct arena *arena)
-{
-    for (size_t i = 0; i < n->load_errors.n; i++) {
-        const struct error *e = &n->load_errors.items[i];
-        char *said;
-        const char *copy;
-
-        if (e->is_warning || e->file == NULL || strcmp(e->file, zone->path) != 0)
-            continue;
-        said =
-            e->line > 0 ? base_printf("line %u: %s", e->line, e->message) : base_strdup(e->message);
-        copy = arena_strndup(arena, said, strlen(said));
-        free(said);
-        return copy;
-    }
-    return NULL;
-}
-
 static void on_status(void *arg, struct arena *arena, struct control_status *out)
 {
     struct node *n = arg;
@@ -312,9 +364,12 @@ static void on_status(void *arg, struct arena *arena, struct control_status *out
     for (size_t i = 0; i < c->n_zones; i++) {
         const struct zone *z = generation_zone(n->generation, i);
 
-        zones[i] =
-            (struct control_zone_status){c->zones[i].name, z->serial, z->n_names, z->n_records,
-                                         find_zone_error(n, &c->zones[i], arena)};
+        zones[i] = (struct control_zone_status){c->zones[i].name,
+                                                z->serial,
+                                                z->n_names,
+                                                z->n_records,
+                                                faults_of_zone(n->generation, i, arena),
+                                                !zone_is_available(z)};
     }
     for (size_t s = 0; s < c->n_services; s++) {
         const struct world_service_view *view = &n->world->views[s];
@@ -361,6 +416,7 @@ static void on_metrics(void *arg, struct text *out)
     for (size_t i = 0; i < c->n_zones; i++)
         text_addf(out, "gslb_dns_zone_serial{zone=\"%s\"} %u\n", c->zones[i].name,
                   generation_zone(n->generation, i)->serial);
+    faults_write_metrics(n->generation, out);
 }
 
 /* ---- Start and stop ---- */
@@ -373,6 +429,7 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
     while ((signal = daemon_take_signal(fd)) != 0) {
         if (signal == SIGHUP) {
             log_info("main", "reload asked for by=SIGHUP");
+            n->wish.is_full = true;
             start_load(n);
         } else if (signal == SIGINT || signal == SIGTERM) {
             log_info("main", "stopping signal=%s", signal == SIGINT ? "SIGINT" : "SIGTERM");
@@ -464,6 +521,7 @@ struct node *node_start(const char *path, struct errors *errors)
         return NULL;
     }
     log_ready(n);
+    faults_log(n->generation);
     daemon_notify("READY=1");
     return n;
 }
@@ -478,8 +536,7 @@ void node_stop(struct node *n)
     if (n->load != NULL) { /* nobody waits for it any more */
         pthread_join(n->load->thread, NULL);
         generation_free(n->load->fresh);
-        errors_free(&n->load->errors);
-        free(n->load);
+        free_load(n->load);
     }
     if (n->server != NULL)
         net_server_stop(n->server);
@@ -490,6 +547,7 @@ void node_stop(struct node *n)
     event_free(n->signals);
     loop_free(n->loop);
     metrics_free(&n->metrics);
+    wish_free(&n->wish);
     free(n->tickets);
     free(n->load_error);
     errors_free(&n->load_errors);
@@ -503,6 +561,7 @@ struct outcome node_check(const char *path, struct errors *errors)
     if (g == NULL)
         return OUTCOME_FAILED;
     control_check(generation_config(g), errors);
+    generation_take_faults(g, errors);
     generation_free(g);
     return errors->n_errors == 0 ? OUTCOME_OK : OUTCOME_FAILED;
 }

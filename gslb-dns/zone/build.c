@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+enum { TRIM_RECORDS = 10000 };
+
 /* --- draft -------------------------------------------------------------------------------- */
 
 static uint32_t find_suffix(const struct draft *d, uint64_t hash, const uint8_t *name, size_t n)
@@ -155,6 +157,9 @@ void draft_add_record(struct draft *d, uint32_t name, const struct draft_record 
     else
         d->records[n->last].next = id;
     n->last = id;
+    if (r->type != WIRE_SOA)
+        d->digest +=
+            zone_digest_record(n->name, n->name_bytes, r->type, r->ttl_s, rdata, r->rdata_bytes);
     n->flags |= flag_of(r->type);
 }
 
@@ -513,6 +518,7 @@ static struct zone *build_zone(struct draft *d)
                        .index = index,
                        .files = d->files,
                        .n_files = d->n_files,
+                       .digest = d->digest,
                        .memory = block};
     for (uint32_t i = 0; i < d->n_names; i++) {
         for (unsigned k = 0; k < d->names[i].node->n_rrsets; k++)
@@ -551,7 +557,8 @@ struct zone *zone_load(const struct zone_source *from, struct errors *errors)
     if (errors->n_errors == errors_before)
         z = build_zone(&d);
     draft_free(&d);
-    malloc_trim(0); /* the draft was larger than the zone */
+    if (z != NULL && z->n_records > TRIM_RECORDS)
+        malloc_trim(0); /* the draft was larger than the zone */
     return z;
 }
 
@@ -579,22 +586,4 @@ void zone_release(const struct zone *shared)
     free_files(z->files, z->n_files);
     free(z->memory);
     free(z);
-}
-
-static bool is_same_file(const struct stat *a, const struct stat *b)
-{
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
-           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
-}
-
-bool zone_is_unchanged(const struct zone *z)
-{
-    for (size_t i = 0; i < z->n_files; i++) {
-        struct stat now;
-
-        if (stat(z->files[i].path, &now) != 0 || !is_same_file(&now, &z->files[i].as_read))
-            return false;
-    }
-    return true;
 }

@@ -72,6 +72,21 @@ void zone_hash_suffixes(const struct wire_name *name, uint64_t hashes[WIRE_LABEL
         hashes[i] = h = hash_label(h, name->bytes + name->offsets[name->n_labels - i], end);
 }
 
+static uint64_t hash_bytes(uint64_t h, const uint8_t *p, size_t n)
+{
+    for (; n > 0; p += n < 8 ? n : 8, n -= n < 8 ? n : 8)
+        h = mix(h ^ load(p, n, p + n) ^ n, seed.factor);
+    return h;
+}
+
+uint64_t zone_digest_record(const uint8_t *name, size_t name_bytes, uint16_t type, uint32_t ttl_s,
+                            const uint8_t *rdata, size_t rdata_bytes)
+{
+    uint64_t h = mix(seed.start ^ ((uint64_t)type << 32 | ttl_s), seed.factor);
+
+    return hash_bytes(hash_bytes(h, name, name_bytes), rdata, rdata_bytes);
+}
+
 /* --- the index ---------------------------------------------------------------------------- */
 
 static unsigned put(struct zone_index *x, struct zone_slot slot)

@@ -70,6 +70,8 @@ struct zone {
     const struct zone_rrset *soa;          /* as it stands */
     const struct zone_rrset *negative_soa; /* TTL min(SOA TTL, MINIMUM), RFC 2308 section 3 */
     uint32_t serial;
+    uint64_t digest; /* of all records but the SOA, whatever their order; comparable within this
+                        process: has the data changed? */
     size_t n_names, n_records, memory_bytes;
     const struct zone_index *index;
     struct zone_file *files; /* the zone file and what it includes */
@@ -106,6 +108,13 @@ uint64_t zone_effort(const char *path);
  * may take another from any thread; the last one given back frees the zone. Any thread. */
 const struct zone *zone_hold(const struct zone *z);
 void zone_release(const struct zone *z); /* NULL: nothing */
+/* Stands for a zone of which no version could be loaded: it has no name but its apex and no record,
+ * so what is asked of it is ZONE_NODATA or ZONE_NXDOMAIN, and the answer to that is SERVFAIL. */
+struct zone *zone_new_unavailable(const char *name);
+static inline bool zone_is_available(const struct zone *z)
+{
+    return z->soa != NULL;
+}
 /* Are all of its files as they were (device, inode, size, times)? A reload may then keep the zone,
  * if its services are the same too. */
 bool zone_is_unchanged(const struct zone *z);

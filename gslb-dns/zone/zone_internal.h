@@ -42,6 +42,9 @@ struct zone_index {
  * name has the same hash in all zones of this process; nobody outside can guess it. */
 void zone_hash_suffixes(const struct wire_name *name, uint64_t hashes[WIRE_LABELS_MAX + 1]);
 void index_insert(struct zone_index *x, uint64_t hash, uint32_t ref);
+/* What a record adds to its zone's digest; name is that of a zone, lower case. */
+uint64_t zone_digest_record(const uint8_t *name, size_t name_bytes, uint16_t type, uint32_t ttl_s,
+                            const uint8_t *rdata, size_t rdata_bytes);
 
 static inline uint32_t index_tag(uint64_t hash)
 {
@@ -102,6 +105,7 @@ struct draft {
     uint32_t n_names, names_cap;
     struct draft_record *records;
     uint32_t n_records, records_cap;
+    uint64_t digest; /* as zone.h tells it */
     struct zone_index index;
     struct zone_file *files;
     size_t n_files, files_cap;

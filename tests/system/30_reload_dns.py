@@ -284,7 +284,8 @@ def memory_does_not_grow_with_reloads(site):
 
 def broken_zone(text, line, words):
     def edit(site, config):
-        site.path("bad.zone").write_text(text)
+        if text is not None:
+            site.path("bad.zone").write_text(text)
         config["zones"]["bad.test"] = str(site.path("bad.zone"))
     # A mistake of a whole record has a line, one of the whole file neither line nor column.
     return edit, rf"bad\.zone:{line}:(\d+:)? " if line else r"bad\.zone: ", words
@@ -310,8 +311,6 @@ BAD = {
     "out of range": broken_config(set_at("workers", to=5000), "1024"),
     "no unit": broken_config(set_at("health", "stale-after", to=3), "unit|duration|3s"),
     "latitude": broken_config(set_at("regions", "us-east", "location", to=[91, 0]), "90"),
-    "missing zone file": broken_config(set_at("zones", "x.test", to="/nonexistent.zone"),
-                                       "/nonexistent.zone.*No such file|No such file"),
     "missing certificate": broken_config(set_at("control", "certificate", to="/nonexistent.crt"),
                                          "No such file"),
     "missing database": broken_config(set_at("geoip", "databases", to=["/nonexistent.mmdb"]),
@@ -335,18 +334,6 @@ BAD = {
     "service below a delegation": broken_config(set_at("services", "x.sub.example.com", to={}),
                                                 "sub.example.com|delegat"),
     "wildcard service": broken_config(set_at("services", "*.example.com", to={}), "wildcard"),
-    "zone: no SOA": broken_zone("@ 60 NS a.\n", None, "SOA"),
-    "zone: bad address": broken_zone(HEAD + "\nx 60 A 1.2.3.400\n", 4, "1.2.3.400|address"),
-    "zone: unknown type": broken_zone(HEAD + "x 60 AA 1.2.3.4\n", 3, "AA"),
-    "zone: CNAME and other data": broken_zone(HEAD + "x 60 A 1.2.3.4\nx 60 CNAME y\n", r"\d", "CNAME"),
-    "zone: name outside": broken_zone(HEAD + "x.other. 60 A 1.2.3.4\n", 3, "other|outside"),
-    "zone: $INCLUDE of nothing": broken_zone(HEAD + "$INCLUDE nothing.zone\n", 3, "nothing.zone"),
-    "zone: open parenthesis": broken_zone(HEAD + "x 60 TXT ( \"a\"\n", r"\d", r"\(|parenthes|bracket"),
-    "zone: open quote": broken_zone(HEAD + "x 60 TXT \"a\n", r"\d", "quote|\""),
-    "zone: unknown directive": broken_zone(HEAD + "$INCLUD x\n", 3, r"\$INCLUD"),
-    "zone: two SOAs": broken_zone(HEAD + "@ 60 SOA a. b. 2 1 1 1 1\n", 3, "SOA"),
-    "zone: label of 64": broken_zone(HEAD + "a" * 64 + " 60 A 1.2.3.4\n", 3, "63|label"),
-    "zone: binary": broken_zone("\0\1\2\3" * 100, 1, ""),
 }
 
 
@@ -385,6 +372,106 @@ def refused(site, edit, place, words):
         site.dns.config = json.loads(good)
         site.dns.reload()
     check_equal(site.dns.status()["load_error"], None, "and good again")
+
+
+BROKEN = {
+    "missing": broken_zone(None, None, "No such file"),
+    "no SOA": broken_zone("@ 60 NS a.\n", None, "SOA"),
+    "bad address": broken_zone(HEAD + "\nx 60 A 1.2.3.400\n", 4, "1.2.3.400|address"),
+    "unknown type": broken_zone(HEAD + "x 60 AA 1.2.3.4\n", 3, "AA"),
+    "CNAME and other data": broken_zone(HEAD + "x 60 A 1.2.3.4\nx 60 CNAME y\n", r"\d", "CNAME"),
+    "name outside": broken_zone(HEAD + "x.other. 60 A 1.2.3.4\n", 3, "other|outside"),
+    "$INCLUDE of nothing": broken_zone(HEAD + "$INCLUDE nothing.zone\n", 3, "nothing.zone"),
+    "open parenthesis": broken_zone(HEAD + "x 60 TXT ( \"a\"\n", r"\d", r"\(|parenthes|bracket"),
+    "open quote": broken_zone(HEAD + "x 60 TXT \"a\n", r"\d", "quote|\""),
+    "unknown directive": broken_zone(HEAD + "$INCLUD x\n", 3, r"\$INCLUD"),
+    "two SOAs": broken_zone(HEAD + "@ 60 SOA a. b. 2 1 1 1 1\n", 3, "SOA"),
+    "label of 64": broken_zone(HEAD + "a" * 64 + " 60 A 1.2.3.4\n", 3, "63|label"),
+    "binary": broken_zone("\0\1\2\3" * 100, 1, ""),
+}
+
+
+@case_table(BROKEN)
+def a_broken_zone_alone_is_left_out(site, edit, place, words):
+    """A new zone that is broken is answered SERVFAIL; the rest of the reload is taken."""
+    good = json.dumps(site.dns.config)
+    config = json.loads(good)
+    edit(site, config)
+    config["nsid"] = "taken"
+    site.dns.config = config
+    try:
+        site.dns.write_config()
+        checked = run_program("gslb-dns", "-c", site.dns.config_path, "--check")
+        check_equal(checked.returncode, 1, "--check")
+        check(re.search(place, checked.stderr), f"no place in {checked.stderr}")
+        mark = site.dns.program.mark()
+        result = site.ctl("reload")
+        check_equal(result.returncode, 1, "gslbctl reload")
+        check(re.search(place + ".*" + words, result.stderr, re.S), f"no {words} in {result.stderr}")
+        check_in("zone bad.test is broken and has no version to serve", result.stderr)
+        check(site.dns.program.log_lines(r"error config: .*" + place, mark), "not in the log")
+        check_in("zone=bad.test", site.dns.program.wait_log("error zone: zone is broken", since=mark))
+        check_equal(site.dns.rcode("bad.test"), "SERVFAIL")
+        check_equal(site.dns.rcode("x.bad.test", "TXT"), "SERVFAIL")
+        check_equal(site.dns.addresses("static.example.com"), {"192.0.2.80"})
+        status = {zone["name"]: zone for zone in site.dns.status()["zones"]}
+        check(re.search(place, status["bad.test"]["error"] + " "), status["bad.test"]["error"])
+        check_equal([z["is_missing"] for z in status.values()], [False, True])
+        check_equal(site.dns.metrics()['gslb_dns_zone_available{zone="bad.test"}'], 0)
+    finally:
+        site.dns.config = json.loads(good)
+        site.path("bad.zone").unlink(missing_ok=True)
+        site.dns.reload()
+
+
+@case
+def a_zone_that_breaks_keeps_its_version(site):
+    """Its own, and nothing else: another zone changes in the same reload. A named reload reads one zone
+    and leaves the other as it was; when the file is mended all is as if nothing had been."""
+    other = site.path("other.zone")
+    other.write_text(HEAD + "x 60 A 192.0.2.1\n")
+    site.dns.config["zones"]["other.test"] = str(other)
+    site.dns.reload("gslbctl")
+    broken = 'gslb_dns_zone_broken{zone="example.com"}'
+    with Load(site.dns.port, {"static.example.com": {STATIC}, "www.example.com": {WWW},
+                              "x.other.test": {address_set("192.0.2.1"), address_set("192.0.2.2")}}) as load:
+        write_zone(site, 3100000000, "192.0.2.99", more="y AA 1\n")
+        other.write_text(HEAD.replace("b. 1", "b. 2") + "x 60 A 192.0.2.2\n")
+        result = site.ctl("reload")
+        check_equal(result.returncode, 1)
+        check(re.search(r"zone example.com is broken and keeps serial \d+:\n\S*ns1\.zone:\d+:\d+: error: unknown "
+                        r"type AA", result.stderr), result.stderr)
+        check_equal(site.dns.addresses("x.other.test"), {"192.0.2.2"})
+        check_equal(site.dns.metrics()[broken], 1)
+        status = site.dns.status()["zones"][0]
+        check(re.search(r"ns1\.zone:\d+: unknown type AA", status["error"]), status["error"])
+        result = site.ctl("reload", "OTHER.test.")
+        check_equal((result.returncode, result.stderr), (0, ""))
+        check_in("other.test (serial 2, 3 names, 3 records)".replace("3 names", "2 names"), result.stdout)
+        check_equal(site.dns.metrics()[broken], 1)
+        load.wait_more(50)
+        check_equal(site.ctl("reload", "example.com").returncode, 1, "still broken")
+        result = site.ctl("reload", "nothing.test")
+        check_equal(result.returncode, 1)
+        check_in("no zone 'nothing.test'", result.stderr)
+        write_zone(site, 3100000001)
+        check_equal(site.ctl("reload", "example.com").returncode, 0)
+        check_equal(site.dns.metrics()[broken], 0)
+        load.wait_more(50)
+    del site.dns.config["zones"]["other.test"]
+    site.dns.reload()
+
+
+@case
+def a_serial_that_stays_is_warned_of(site):
+    write_zone(site, 3100000002, "192.0.2.80")
+    site.dns.reload("gslbctl")
+    write_zone(site, 3100000002, "192.0.2.80", more="new A 192.0.2.7\n")
+    result = site.ctl("reload")
+    check_equal(result.returncode, 0)
+    check_in("serial is still 3100000002: secondaries will not notice", result.stdout)
+    write_zone(site, 3100000003)
+    site.dns.reload()
 
 
 @case_table({"not YAML": ("listen: [\n", r"ns1\.yaml:\d+:\d+: "), "empty": ("", r"ns1\.yaml"),

@@ -142,7 +142,7 @@ def start_fails_for_want_of(name, change, words):
         change(node.config)
         said = start_and_fail(node)
         check_in(words, said)
-        check(re.search(r"ns1\.yaml:\d+:\d+: error: ", said), said)
+        check(re.search(r"(ns1\.yaml:\d+:\d+|gone\.zone): error: ", said), said)
         check_in("not started", said)
 
 

@@ -22,16 +22,20 @@ static struct loop *loop;
 static struct control *control;
 static unsigned n_changes, n_reloads;
 static uint64_t reload_ticket;
+static size_t n_reload_zones;
 
 static void on_health_change(void *arg)
 {
     n_changes++;
 }
 
-static void on_reload(void *arg, uint64_t ticket)
+static void on_reload(void *arg, uint64_t ticket, char *const *zones, size_t n_zones)
 {
     n_reloads++;
     reload_ticket = ticket;
+    n_reload_zones = n_zones;
+    if (n_zones > 0)
+        assert_string_equal(zones[0], "example.com");
 }
 
 static struct outcome on_explain(void *arg, const char *name, const char *client,
@@ -55,7 +59,7 @@ static struct outcome on_explain(void *arg, const char *name, const char *client
 
 static void on_status(void *arg, struct arena *arena, struct control_status *out)
 {
-    static const struct control_zone_status zones[] = {{"example.com", 7, 3, 9, NULL}};
+    static const struct control_zone_status zones[] = {{"example.com", 7, 3, 9, NULL, false}};
 
     out->loaded_at_s = 1700000000;
     out->geo = "test";
@@ -569,6 +573,7 @@ static void test_explain(void **state)
 static void test_reload_is_answered_later(void **state)
 {
     Gslb__ReloadRequest reload = GSLB__RELOAD_REQUEST__INIT;
+    char *zone[] = {frame_borrow("example.com")};
     Gslb__Request request = GSLB__REQUEST__INIT;
     struct peer o;
 
@@ -580,12 +585,16 @@ static void test_reload_is_answered_later(void **state)
     ask(&o, &request);
     run_until(&n_reloads, 1);
     assert_int_equal(o.n_replies, 0);
+    assert_int_equal(n_reload_zones, 0);
     control_finish_reload(control, 0, true, "nobody");
     control_finish_reload(control, reload_ticket, false, "x.yaml:3:4: error: no");
     run_until(&o.n_replies, 1);
     assert_string_equal(o.reply->error, "x.yaml:3:4: error: no");
+    reload.zones = zone;
+    reload.n_zones = 1;
     ask(&o, &request);
     run_until(&n_reloads, 2);
+    assert_int_equal(n_reload_zones, 1);
     drop_peer(&o);
     /* The operator has gone: its ticket is nobody's. */
     control_finish_reload(control, reload_ticket, true, "done");

@@ -211,6 +211,160 @@ static void mistakes_are_told_together(void **state)
     site_remove(&s);
 }
 
+#define TWO_ZONES                                                                               \
+    "listen: [\"127.0.0.1:5300\"]\nzones:\n  example.com: {file: example.com.zone%s}\n"         \
+    "  example.net: example.net.zone\nregions:\n" SITE_REGIONS "services:\n  www.example.com: " \
+    "{}\n%s"
+
+static void write_two(struct site *s, const char *setting, const char *more)
+{
+    char yaml[1024];
+
+    snprintf(yaml, sizeof(yaml), TWO_ZONES, setting, more);
+    site_write(s, "a.yaml", str_of(yaml));
+}
+
+/* One of two zones changes to this text; what is then said of it, and what is served. */
+static void a_broken_zone_stops_nothing_else(void **state)
+{
+    static const struct {
+        const char *name, *text, *setting, *services;
+        const char *fault, *error, *warning; /* NULL: none */
+        uint32_t serial;                     /* of what is served then; 0: the load is refused */
+    } cases[] = {
+        {"good", "@ 60 SOA a b 8 1 1 1 1\n@ 60 NS ns.example.net.\n", "", "", NULL, NULL, NULL, 8},
+        {"syntax", "@ 60 SOA a b 8 1 1 1 1\n@ 60 NS x.\ny 60 AA 1\n", "", "",
+         "example.com.zone:3:6: error: unknown type AA", NULL, NULL, 7},
+        {"no SOA", "@ 60 NS x.\n", "", "", "SOA", NULL, NULL, 7},
+        {"missing", NULL, "", "", "cannot read the zone file: No such file", NULL, NULL, 7},
+        {"missing include", "@ 60 SOA a b 8 1 1 1 1\n@ 60 NS x.\n$INCLUDE none\n", "", "",
+         "example.com.zone:3:10: error: cannot read", NULL, NULL, 7},
+        {"broken, other services", "@ 60 NS x.\n", "", "  b.example.com: {}\n", NULL,
+         "zone 'example.com' cannot keep the version that runs", NULL, 0},
+        {"same serial", SITE_ZONE "new A 192.0.2.1\n", "", "", NULL, NULL, "serial is still 7", 7},
+        {"serial goes back", "@ 60 SOA a b 5 1 1 1 1\n@ 60 NS x.\n", "", "", NULL, NULL,
+         "serial went back from 7 to 5", 5},
+        {"serial wraps", "@ 60 SOA a b 2147483654 1 1 1 1\n@ 60 NS x.\n", "", "", NULL, NULL, NULL,
+         2147483654},
+        {"serial too far", "@ 60 SOA a b 2147483656 1 1 1 1\n@ 60 NS x.\n", "", "", NULL, NULL,
+         "serial went back", 2147483656},
+        {"same data", SITE_ZONE "; a remark\n", "", "", NULL, NULL, NULL, 7},
+        {"any serial", SITE_ZONE "new A 192.0.2.1\n", ", serial: any", "", NULL, NULL, NULL, 7},
+        {"strict", SITE_ZONE "new A 192.0.2.1\n", ", serial: strict", "",
+         "serial is still 7; raise it", NULL, NULL, 7},
+        {"strict and good", "@ 60 SOA a b 8 1 1 1 1\n@ 60 NS x.\n", ", serial: strict", "", NULL,
+         NULL, NULL, 8},
+    };
+    size_t n_wrong = 0;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct errors errors = {0};
+        struct generation *before, *now;
+        char *said, *fault = NULL;
+        uint32_t serial = 0;
+        struct site s;
+
+        site_make(&s);
+        write_two(&s, "", "");
+        site_write(&s, "example.net.zone", STR("@ 60 SOA a b 1 1 1 1 1\n@ 60 NS x.\n"));
+        before = site_load(&s, NULL);
+        write_two(&s, cases[i].setting, cases[i].services);
+        site_write(&s, "example.net.zone", STR("@ 60 SOA a b 2 1 1 1 1\n@ 60 NS x.\n"));
+        if (cases[i].text != NULL)
+            site_write(&s, "example.com.zone", str_of(cases[i].text));
+        else
+            unlink(site_path(&s, "example.com.zone"));
+        now = generation_load(site_path(&s, "a.yaml"), before, &errors);
+        said = errors_to_string(&errors);
+        if (now != NULL) {
+            serial = generation_zone(now, 0)->serial;
+            fault = generation_zone_fault(now, 0) != NULL
+                        ? errors_to_string(generation_zone_fault(now, 0))
+                        : NULL;
+            assert_int_equal(generation_zone(now, 1)->serial, 2);
+            assert_int_equal(generation_broken_zones(now), cases[i].fault != NULL);
+        }
+        if (serial != cases[i].serial || (fault != NULL) != (cases[i].fault != NULL) ||
+            (fault != NULL && strstr(fault, cases[i].fault) == NULL) ||
+            (errors.n_errors > 0) != (cases[i].error != NULL) ||
+            (cases[i].error != NULL && strstr(said, cases[i].error) == NULL) ||
+            (cases[i].warning == NULL && strstr(said, "serial") != NULL) ||
+            (cases[i].warning != NULL && strstr(said, cases[i].warning) == NULL)) {
+            print_error("%s: serial %u\nfault %s\nsaid %s\n", cases[i].name, serial,
+                        fault ? fault : "-", said);
+            n_wrong++;
+        }
+        free(fault);
+        free(said);
+        errors_free(&errors);
+        generation_free(now);
+        generation_free(before);
+        site_remove(&s);
+    }
+    assert_int_equal(n_wrong, 0);
+}
+
+/* A zone with no version at all is there, and answered SERVFAIL; the next load looks again. */
+static void a_zone_without_a_version_is_unavailable(void **state)
+{
+    struct errors errors = {0};
+    struct generation *one, *two;
+    struct site s;
+
+    (void)state;
+    site_make(&s);
+    write_two(&s, "", "");
+    site_write(&s, "example.net.zone", STR("@ 60 NS x.\n"));
+    one = generation_load(site_path(&s, "a.yaml"), NULL, &errors);
+    assert_non_null(one);
+    assert_int_equal(errors.n_errors, 0);
+    assert_true(zone_is_available(generation_zone(one, 0)));
+    assert_false(zone_is_available(generation_zone(one, 1)));
+    assert_non_null(generation_zone_fault(one, 1));
+    site_write(&s, "example.net.zone", STR("@ 60 SOA a b 1 1 1 1 1\n@ 60 NS x.\n"));
+    two = site_load(&s, one);
+    assert_true(zone_is_available(generation_zone(two, 1)));
+    assert_null(generation_zone_fault(two, 1));
+    assert_ptr_equal(generation_zone(two, 0), generation_zone(one, 0));
+    generation_free(two);
+    generation_free(one);
+    site_remove(&s);
+}
+
+/* Named zones are read whether they changed or not; the others, broken or not, are left alone. */
+static void named_zones_alone_are_read(void **state)
+{
+    const char *net[] = {"Example.NET.", "other.test"};
+    struct generation_wish wish = {.zones = net, .n_zones = 2};
+    struct errors errors = {0};
+    struct generation *one, *two, *three;
+    struct site s;
+
+    (void)state;
+    site_make(&s);
+    write_two(&s, "", "");
+    site_write(&s, "example.net.zone", STR("@ 60 SOA a b 1 1 1 1 1\n@ 60 NS x.\n"));
+    one = site_load(&s, NULL);
+    site_write(&s, "example.com.zone", STR("broken"));
+    two = generation_load(site_path(&s, "a.yaml"), one, &errors);
+    assert_int_equal(generation_broken_zones(two), 1);
+    site_write(&s, "a.yaml", STR("nothing good"));
+    three = generation_reload(&wish, two, &errors);
+    assert_non_null(three);
+    assert_int_equal(generation_fresh_zones(three), 1);
+    assert_int_equal(generation_broken_zones(three), 0);
+    assert_ptr_equal(generation_config(three), generation_config(two));
+    assert_ptr_equal(generation_zone(three, 0), generation_zone(two, 0));
+    assert_ptr_not_equal(generation_zone(three, 1), generation_zone(two, 1));
+    assert_non_null(generation_zone_fault(three, 0));
+    assert_int_equal(errors.n_errors + errors.n_warnings, 0);
+    generation_free(one);
+    generation_free(two);
+    generation_free(three);
+    site_remove(&s);
+}
+
 /* A service's number has 16 bits, and one of them stands for none. */
 static void too_many_services_are_refused(void **state)
 {
@@ -412,6 +566,9 @@ int main(void)
         cmocka_unit_test(a_large_region_keeps_all_addresses),
         cmocka_unit_test(unchanged_zones_are_shared),
         cmocka_unit_test(unchanged_steering_is_shared),
+        cmocka_unit_test(a_broken_zone_stops_nothing_else),
+        cmocka_unit_test(a_zone_without_a_version_is_unavailable),
+        cmocka_unit_test(named_zones_alone_are_read),
         cmocka_unit_test(mistakes_are_told_together),
         cmocka_unit_test(too_many_services_are_refused),
         cmocka_unit_test(reloads_do_not_disturb_queries),

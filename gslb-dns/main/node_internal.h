@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of the main room share. */
+#ifndef GSLB_DNS_NODE_INTERNAL_H
+#define GSLB_DNS_NODE_INTERNAL_H
+
+#include "common/text/text.h"
+#include "gslb-dns/generation/generation.h"
+
+/* wish.c: what was asked for and is not loaded yet. Zero-initialise. */
+struct wish {
+    bool is_full; /* the configuration, and every zone that has changed */
+    char **zones; /* to be read in any case; names, owned */
+    size_t n_zones, cap_zones;
+};
+void wish_add_zone(struct wish *w, const char *name);
+static inline bool wish_is_empty(const struct wish *w)
+{
+    return !w->is_full && w->n_zones == 0;
+}
+void wish_free(struct wish *w);
+
+/* faults.c: zones whose newest version is not served. */
+void faults_log(const struct generation *g);
+/* A line for each zone that this load has read and found broken, and what is wrong with it. */
+void faults_describe(const struct generation *g, struct text *out);
+/* The first thing that is wrong with it, with its place; NULL: nothing is. */
+const char *faults_of_zone(const struct generation *g, size_t zone, struct arena *arena);
+void faults_write_metrics(const struct generation *g, struct text *out);
+
+/* node.c */
+void node_log_errors(const struct errors *errors);
+
+#endif
