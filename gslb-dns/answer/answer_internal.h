@@ -66,6 +66,11 @@ MUST_USE bool message_add_record(struct message *m, uint16_t type, uint32_t ttl_
                                  const uint8_t *rdata, uint16_t rdata_bytes);
 /* Leaves the question and, later, OPT; TC says so. */
 void message_truncate(struct message *m);
+/* The room that OPT takes with the options that are due in any case; 0 without EDNS. */
+uint32_t opt_size(const struct wire_query *q, const struct world *w,
+                  enum answer_transport transport);
+/* Writes it behind the last record; others of its options come as far as they fit. */
+void opt_write(struct message *m, const struct wire_query *q, const struct world *w);
 /* OPT and header; the message's size. */
 uint32_t message_finish(struct message *m, const struct wire_query *q, const struct world *w);
 

@@ -1,59 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The bytes of an answer: question, ready-made RRsets with their pointers set right, OPT, header.
- */
+/* The bytes of an answer: question, ready-made RRsets with their pointers set right, header. */
 #include "gslb-dns/answer/answer_internal.h"
 
 #include <string.h>
 
 enum {
-    OPT_FIXED = 11,
-    OPTION_HEAD = 4,
-    OPTION_NSID = 3,
-    OPTION_ECS = 8,
-    OPTION_KEEPALIVE = 11,
-    OPTION_EDE = 15,
-    ECS_FIXED = 4,
-    NSID_MAX = 128,
     FLAG_QR = 0x80,
     FLAG_AA = 0x04,
     FLAG_TC = 0x02,
     FLAG_RD = 0x01,
     OPCODE_MASK = 0x78,
-    EDNS_DO = 0x80,
     POINTER_BITS = 0xc000,
 };
-
-static size_t ecs_address_bytes(const struct wire_query *q)
-{
-    return (q->ecs.source_bits + 7u) / 8;
-}
-
-static bool wants_nsid(const struct wire_query *q, const struct world *w)
-{
-    return q->has_nsid && w != NULL && w->nsid != NULL;
-}
-
-/* Only where TCP carries it, and only when asked: RFC 7828 section 3.3.2. */
-static bool wants_keepalive(const struct wire_query *q, enum answer_transport transport)
-{
-    return q->has_keepalive && answer_is_stream(transport);
-}
-
-static uint32_t opt_bytes(const struct wire_query *q, const struct world *w,
-                          enum answer_transport transport)
-{
-    uint32_t n = OPT_FIXED;
-
-    if (!q->has_edns)
-        return 0;
-    if (q->ecs.is_present)
-        n += OPTION_HEAD + ECS_FIXED + (uint32_t)ecs_address_bytes(q);
-    if (unlikely(wants_nsid(q, w)))
-        n += OPTION_HEAD + (uint32_t)strnlen(w->nsid, NSID_MAX);
-    if (unlikely(wants_keepalive(q, transport)))
-        n += OPTION_HEAD + 2;
-    return n;
-}
 
 /* RFC 6891 section 6.2.3 and our own maximum; RFC 1035 section 4.2.1 without EDNS. */
 static uint32_t answer_cap(const struct answer_query *io, const struct wire_query *q,
@@ -77,7 +35,7 @@ void message_begin(struct message *m, const struct answer_query *io, const struc
     m->out = io->out;
     m->at = WIRE_HEADER;
     m->cap = answer_cap(io, q, w);
-    m->opt_bytes = opt_bytes(q, w, io->transport);
+    m->opt_bytes = opt_size(q, w, io->transport);
     m->limit = m->cap - m->opt_bytes;
     memset(m->counts, 0, sizeof(m->counts));
     m->rcode = WIRE_NOERROR;
@@ -176,84 +134,6 @@ void message_truncate(struct message *m)
     m->is_truncated = true;
 }
 
-static uint8_t *put_option(uint8_t *p, uint16_t code, size_t n)
-{
-    bytes_put_u16(p, code);
-    bytes_put_u16(p + 2, (uint16_t)n);
-    return p + OPTION_HEAD;
-}
-
-/* RFC 7871 section 7.2.1: FAMILY, SOURCE PREFIX-LENGTH and ADDRESS as they came. */
-static uint8_t *put_ecs(uint8_t *p, const struct wire_query *q, uint8_t scope)
-{
-    size_t n = ecs_address_bytes(q);
-
-    p = put_option(p, OPTION_ECS, ECS_FIXED + n);
-    bytes_put_u16(p, q->ecs.address.family == 4 ? 1 : 2);
-    p[2] = q->ecs.source_bits;
-    p[3] = scope;
-    memcpy(p + ECS_FIXED, q->ecs.address.bytes, n);
-    return p + ECS_FIXED + n;
-}
-
-static uint8_t *put_nsid(uint8_t *p, const char *nsid)
-{
-    size_t n = strnlen(nsid, NSID_MAX);
-
-    p = put_option(p, OPTION_NSID, n);
-    memcpy(p, nsid, n);
-    return p + n;
-}
-
-/* Units of 100 ms, RFC 7828 section 3.1. */
-static uint8_t *put_keepalive(uint8_t *p, uint32_t idle_ms)
-{
-    uint32_t units = idle_ms / 100 < UINT16_MAX ? idle_ms / 100 : UINT16_MAX;
-
-    p = put_option(p, OPTION_KEEPALIVE, 2);
-    bytes_put_u16(p, (uint16_t)units);
-    return p + 2;
-}
-
-/* Only into room that is left over: an error's explanation is not worth a TC (RFC 8914 section 3).
- */
-static uint8_t *put_ede(const struct message *m, uint8_t *p)
-{
-    static const char all_down[] = "every edge of this service is down";
-    size_t text_bytes = m->ede == EDE_OTHER ? sizeof(all_down) - 1 : 0;
-
-    if ((size_t)(m->out + m->cap - p) < OPTION_HEAD + 2 + text_bytes)
-        return p;
-    p = put_option(p, OPTION_EDE, 2 + text_bytes);
-    bytes_put_u16(p, (uint16_t)m->ede);
-    memcpy(p + 2, all_down, text_bytes);
-    return p + 2 + text_bytes;
-}
-
-static void put_opt(struct message *m, const struct wire_query *q, const struct world *w)
-{
-    uint8_t *opt = m->out + m->at, *p = opt + OPT_FIXED;
-
-    opt[0] = 0; /* the root */
-    bytes_put_u16(opt + 1, WIRE_OPT);
-    bytes_put_u16(opt + 3, w != NULL ? w->udp_payload_bytes : WIRE_UDP_MIN);
-    opt[5] = (uint8_t)(m->rcode >> 4);
-    opt[6] = 0; /* our version, whatever the query's was: RFC 6891 section 6.1.3 */
-    opt[7] = q->has_do ? EDNS_DO : 0;
-    opt[8] = 0;
-    if (q->ecs.is_present)
-        p = put_ecs(p, q, m->scope);
-    if (unlikely(wants_nsid(q, w)))
-        p = put_nsid(p, w->nsid);
-    if (unlikely(wants_keepalive(q, m->io->transport)))
-        p = put_keepalive(p, m->io->keepalive_ms);
-    if (unlikely(m->ede != EDE_NONE))
-        p = put_ede(m, p);
-    bytes_put_u16(opt + 9, (uint16_t)(p - opt - OPT_FIXED));
-    m->at = (uint32_t)(p - m->out);
-    m->counts[SECTION_ADDITIONAL]++;
-}
-
 /* RA, Z and AD stay clear, and so does CD: RFC 4035 section 3.1.6. */
 static void put_header(const struct message *m, const struct wire_query *q)
 {
@@ -272,7 +152,7 @@ static void put_header(const struct message *m, const struct wire_query *q)
 uint32_t message_finish(struct message *m, const struct wire_query *q, const struct world *w)
 {
     if (q->has_edns)
-        put_opt(m, q, w);
+        opt_write(m, q, w);
     put_header(m, q);
     return m->at;
 }
