@@ -16,11 +16,12 @@ import dns.message  # noqa: E402
 import dns.rcode  # noqa: E402
 
 from dns_client import addresses_of, ecs_of, ede_of, records_of  # noqa: E402
+from dns_packets import (A, ANY, COOKIE, DEFAULT_NAME, ECS, KEEPALIVE, NSID, PADDING, TXT,  # noqa: E402
+                         ecs, opt, option, packet, question, wire_name)
 from gslbtest import case, case_table, check, check_equal, main, wait_until  # noqa: E402
 from site_under_test import Site  # noqa: E402
 
-OPT, A, TXT, ANY, NSID, ECS, COOKIE, KEEPALIVE, PADDING = 41, 1, 16, 255, 3, 8, 10, 11, 12
-STATIC = "static.example.com"
+STATIC = DEFAULT_NAME
 
 
 def build():
@@ -53,34 +54,6 @@ def build():
     for edge in ("us-east-1", "eu-west-1", "ap-northeast-1"):
         site.add_fake_edge(edge)
     return site.start()
-
-
-def wire_name(name):
-    return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".") if label) + b"\0"
-
-
-def question(name=STATIC, rdtype=A, rdclass=1):
-    return wire_name(name) + struct.pack("!HH", rdtype, rdclass)
-
-
-def option(code, data=b""):
-    return struct.pack("!HH", code, len(data)) + data
-
-
-def opt(*options, payload=1232, version=0, flags=0, owner=b"\0", rcode=0):
-    data = b"".join(options)
-    return owner + struct.pack("!HHBBHH", OPT, payload, rcode, version, flags, len(data)) + data
-
-
-def packet(*records, body=None, flags=0, opcode=0, counts=None, ident=0x1234):
-    """A query with these additional records; counts overrides the header's."""
-    body = question() if body is None else body
-    counts = counts or (1, 0, 0, len(records))
-    return struct.pack("!HHHHHH", ident, flags | opcode << 11, *counts) + body + b"".join(records)
-
-
-def ecs(family, source, data, scope=0):
-    return option(ECS, struct.pack("!HBB", family, source, scope) + data)
 
 
 def ask(site, data, tcp=False):
