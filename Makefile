@@ -222,7 +222,8 @@ bench-micro: $(BENCHES)
 	$(BUILD)/bench/answer_bench $(wildcard deploy/geoip/*.mmdb)
 
 # The programs beside the peers installed here, on loopback: tests/bench/run --help tells what else
-# can be chosen. BENCH="dns http" or one of them, PEERS=, REPEATS=, GEOIP=FILE, MEMORY=1.
+# can be chosen. BENCH="dns http" or one of them, PEERS=, REPEATS=, GEOIP=FILE, MEMORY=1,
+# ONLY=WORKLOADS, MEASURE="load sizes reload health".
 BENCH_TOOLS := $(addprefix $(BUILD)/bench/,dnsload dnsfloor httpload httpfloor origin)
 $(BENCH_TOOLS): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(BUILD)/obj/tests/bench/tool.o $(COMMON_A)
 	$(link)
@@ -232,6 +233,7 @@ bench-tools: $(BENCH_TOOLS)
 bench: all bench-tools
 	@tests/bench/run --build $(BUILD) $(if $(PEERS),--peers '$(PEERS)') \
 		$(if $(REPEATS),--repeats $(REPEATS)) $(if $(GEOIP),--geoip '$(GEOIP)') \
+		$(if $(ONLY),--only '$(ONLY)') $(if $(MEASURE),--measure '$(MEASURE)') \
 		$(if $(MEMORY),--memory) $(BENCH)
 bench-dns bench-http: bench-%:
 	@+$(MAKE) --no-print-directory bench BENCH=$*

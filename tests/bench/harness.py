@@ -41,6 +41,7 @@ class Options:
         self.geoip = pathlib.Path(arguments.geoip).resolve()
         self.memory = arguments.memory
         self.only = arguments.only.split()
+        self.measure = arguments.measure.split()
         self.results = self.tools / time.strftime("results-%Y%m%d-%H%M%S.jsonl")
 
     def record(self, **fields):
@@ -204,11 +205,12 @@ class Rows:
         self.failures = []
         self.starts = collections.defaultdict(list)     # server → [(seconds, bytes, bytes later)]
 
-    def add(self, workload, server, busy, steady, floor):
+    def add(self, workload, server, busy, steady, floor, half=None):
         self.samples[workload, server].append({
             "cpu": busy["cpu_us"], "user": busy["user_us"], "max": busy["per_second"],
             "floor": busy["cpu_us"] / floor["cpu_us"] if floor else 1.0,
             "p50": steady and steady["p50_us"], "p99": steady and steady["p99_us"],
+            "half": half and half["p99_us"],
             "noise": busy["noise"]})
 
     def fail(self, server, why):
@@ -223,7 +225,7 @@ class Rows:
             if rows:
                 rows.sort(key=lambda row: row[0])
                 print_table(title, ["server", f"CPU µs/{unit}", "× floor", "user µs", f"max {unit}s/s",
-                                    latency, "noise %"], [row[1] for row in rows])
+                                    latency, "p99 µs at half", "noise %"], [row[1] for row in rows])
         self._print_starts()
         for failure in self.failures:
             print(f"\nFAILED: {failure}")
@@ -235,6 +237,7 @@ class Rows:
         latency = f"{number(middle['p50'], 0)} / {number(middle['p99'], 0)}"
         return middle["floor"], [server, number(middle["cpu"], 2), number(middle["floor"], 2),
                                  number(middle["user"], 2), number(middle["max"], 0), latency,
+                                 number(middle["half"], 0),
                                  number(100 * middle["noise"], 0)]
 
     def _print_starts(self):
