@@ -52,6 +52,17 @@ struct control_explain {
     const char *scope_prefix, *chosen, *verdict;
 };
 
+/* A key of a zone that is signed here. */
+struct control_key_status {
+    uint16_t tag;
+    const char *role, *algorithm, *state;
+    int64_t since_s;  /* wall clock, 0: not known */
+    const char *next; /* NULL: nothing is planned */
+    int64_t next_s;
+    bool wants_ds;
+    const char *ds; /* NULL: it has none */
+};
+
 /* What status shows beyond edges. */
 struct control_zone_status {
     const char *name;
@@ -59,6 +70,15 @@ struct control_zone_status {
     uint64_t names, records;
     const char *error; /* NULL: the newest version of its file is served */
     bool is_missing;   /* no version could be loaded: answered SERVFAIL */
+    const struct control_key_status *keys;
+    size_t n_keys;
+};
+
+/* What an operator wants done with a zone's keys. */
+struct control_roll {
+    const char *zone, *kind, *algorithm; /* never NULL */
+    bool is_abort;
+    uint16_t ds_seen_tag; /* not 0: the DS of this key is at the parent, and no more is asked */
 };
 
 struct control_status {
@@ -83,6 +103,9 @@ struct control_hooks {
     struct outcome (*explain)(void *arg, const char *name, const char *client, struct arena *arena,
                               struct control_explain *out, struct text *error);
     void (*status)(void *arg, struct arena *arena, struct control_status *out);
+    /* Keys of zones. done: what comes next; failure: error says why. */
+    struct outcome (*roll)(void *arg, const struct control_roll *roll, struct text *done,
+                           struct text *error);
     /* The program's own counters; control adds its own and those of the channel. */
     void (*metrics)(void *arg, struct text *out);
 };

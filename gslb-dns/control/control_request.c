@@ -93,6 +93,23 @@ static Gslb__RegionStatus *region_on_wire(struct arena *a, const struct control 
     return r;
 }
 
+static Gslb__KeyStatus *key_on_wire(struct arena *a, const struct control_key_status *from)
+{
+    Gslb__KeyStatus *k = arena_alloc(a, sizeof(*k));
+
+    gslb__key_status__init(k);
+    k->tag = from->tag;
+    k->role = frame_borrow(from->role);
+    k->algorithm = frame_borrow(from->algorithm);
+    k->state = frame_borrow(from->state);
+    k->since_s = from->since_s;
+    k->next = frame_borrow(from->next);
+    k->next_s = from->next_s;
+    k->wants_ds = from->wants_ds;
+    k->ds = frame_borrow(from->ds);
+    return k;
+}
+
 static Gslb__ZoneStatus *zone_on_wire(struct arena *a, const struct control_zone_status *from)
 {
     Gslb__ZoneStatus *z = arena_alloc(a, sizeof(*z));
@@ -104,6 +121,10 @@ static Gslb__ZoneStatus *zone_on_wire(struct arena *a, const struct control_zone
     z->records = from->records;
     z->error = frame_borrow(from->error);
     z->is_missing = from->is_missing;
+    z->n_keys = from->n_keys;
+    z->keys = arena_alloc(a, (from->n_keys + 1) * sizeof(*z->keys));
+    for (size_t i = 0; i < from->n_keys; i++)
+        z->keys[i] = key_on_wire(a, &from->keys[i]);
     return z;
 }
 
@@ -270,6 +291,32 @@ void control_finish_reload(struct control *c, uint64_t ticket, bool is_fine, con
     }
 }
 
+static void on_roll(struct control *c, struct control_peer *peer, const struct control_roll *roll)
+{
+    struct text done = {0}, error = {0};
+
+    if (has_failed(c->hooks.roll(c->hooks.arg, roll, &done, &error)))
+        frame_link_reply_text(peer->link, NULL, error.n > 0 ? error.p : "refused");
+    else
+        frame_link_reply_text(peer->link, done.n > 0 ? done.p : "", NULL);
+    text_free(&done);
+    text_free(&error);
+}
+
+static void on_roll_request(struct control *c, struct control_peer *peer,
+                            const Gslb__RollRequest *r)
+{
+    on_roll(c, peer, &(struct control_roll){r->zone, r->kind, r->algorithm, r->is_abort, 0});
+}
+
+static void on_ds_seen(struct control *c, struct control_peer *peer, const Gslb__DsSeenRequest *r)
+{
+    if (r->tag == 0 || r->tag > UINT16_MAX)
+        frame_link_reply_text(peer->link, NULL, "there is no key with this tag");
+    else
+        on_roll(c, peer, &(struct control_roll){r->zone, "", "", false, (uint16_t)r->tag});
+}
+
 static void on_metrics(struct control *c, struct control_peer *peer)
 {
     struct text t = {0};
@@ -296,6 +343,12 @@ void control_request(struct control *c, struct control_peer *peer, const Gslb__R
         break;
     case GSLB__REQUEST__ACTION_METRICS:
         on_metrics(c, peer);
+        break;
+    case GSLB__REQUEST__ACTION_ROLL:
+        on_roll_request(c, peer, request->roll);
+        break;
+    case GSLB__REQUEST__ACTION_DS_SEEN:
+        on_ds_seen(c, peer, request->ds_seen);
         break;
     default:
         frame_link_reply_text(peer->link, NULL,

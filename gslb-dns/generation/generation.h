@@ -29,6 +29,7 @@
 #include "gslb-dns/world/world.h"
 
 struct generation;
+struct sign_keyring;
 struct sign_signer;
 
 /* What is to be read again. */
@@ -55,6 +56,10 @@ const struct zone *generation_zone(const struct generation *g, size_t zone);
 const struct sign_signer *generation_signer(const struct generation *g, size_t zone);
 /* The index of a configured zone, whatever its case and final dot; SIZE_MAX: there is none. */
 size_t generation_find_zone(const struct generation *g, const char *name);
+/* Reads the keys of a zone anew, by its name with or without the final dot. NULL: errors say why
+ * not (no such zone, not signed). The caller releases them. */
+struct sign_keyring *generation_open_keyring(const struct generation *g, const char *zone,
+                                             struct errors *errors);
 /* How many of its zones were read, the others being those of the generation before. */
 size_t generation_fresh_zones(const struct generation *g);
 /* Was this zone read, well or not, by this load? */

@@ -44,12 +44,39 @@ static struct sign_policy policy_of(const struct config_dnssec *d)
     };
 }
 
+static struct sign_keyring *open_keyring(const struct config_zone *zone, struct errors *errors)
+{
+    struct sign_policy policy = policy_of(&zone->dnssec);
+
+    return sign_keyring_open(zone->name, &policy, zone->dnssec.place, errors);
+}
+
+struct sign_keyring *generation_open_keyring(const struct generation *g, const char *zone,
+                                             struct errors *errors)
+{
+    const struct config *c = g->config;
+    struct str name = str_of(zone);
+
+    if (name.n > 1 && name.p[name.n - 1] == '.')
+        name.n--;
+    for (size_t z = 0; z < c->n_zones; z++) {
+        if (!str_is_nocase(name, c->zones[z].name))
+            continue;
+        if (c->zones[z].dnssec.keys_path != NULL)
+            return open_keyring(&c->zones[z], errors);
+        errors_add(errors, c->zones[z].place,
+                   "the zone '%s' is not signed here: it has no dnssec section", c->zones[z].name);
+        return NULL;
+    }
+    errors_add(errors, (struct place){0}, "there is no zone '%.*s'", STR_ARG(name));
+    return NULL;
+}
+
 static struct sign_signer *open_signer(const struct config_zone *zone, int64_t now_s,
                                        struct errors *errors)
 {
-    struct sign_policy policy = policy_of(&zone->dnssec);
     struct place at = zone->dnssec.place;
-    struct sign_keyring *ring = sign_keyring_open(zone->name, &policy, at, errors);
+    struct sign_keyring *ring = open_keyring(zone, errors);
     struct sign_signer *signer = ring != NULL ? sign_signer_new(ring, now_s, at, errors) : NULL;
 
     sign_keyring_release(ring);

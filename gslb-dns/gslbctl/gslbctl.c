@@ -16,12 +16,18 @@
 
 enum { ANY_NUMBER = -1 };
 enum { ANSWER_MS = 10000, RELOAD_MS = 600000 };
-enum { OPTION_JSON = 1, OPTION_WATCH = 2, OPTION_REASON = 4 };
+enum {
+    OPTION_JSON = 1,
+    OPTION_WATCH = 2,
+    OPTION_REASON = 4,
+    OPTION_ALGORITHM = 8,
+    OPTION_ABORT = 16
+};
 
 struct call {
     struct target target;
     struct view view;
-    const char *reason;
+    const char *reason, *algorithm;
     unsigned options; /* OPTION_…, those given */
     bool wants_help;
     char **args; /* after the command */
@@ -35,6 +41,7 @@ struct command {
     unsigned options;
     enum gslbctl_exit (*run)(struct call *call);
     const char *summary, *help;
+    int n_optional; /* of n_args, so many may be left out */
 };
 
 /* Prints the error and gives the exit code; takes over error. */
@@ -178,6 +185,71 @@ static enum gslbctl_exit run_reload(struct call *call)
     return ask_for_text(call, &request, RELOAD_MS);
 }
 
+static enum gslbctl_exit run_keys(struct call *call)
+{
+    Gslb__StatusRequest status = GSLB__STATUS_REQUEST__INIT;
+    Gslb__Request request = GSLB__REQUEST__INIT;
+    const char *zone = call->n_args > 0 ? call->args[0] : NULL;
+    struct text error = {0}, shown = {0}, json = {0};
+    struct arena arena = {0};
+    const Gslb__Reply *reply;
+    enum gslbctl_exit news;
+
+    request.action_case = GSLB__REQUEST__ACTION_STATUS;
+    request.status = &status;
+    reply = asker_ask(call->asker, &request, ANSWER_MS, &arena, &error);
+    if (reply == NULL)
+        return unreachable(&error);
+    if (reply->body_case != GSLB__REPLY__BODY_STATUS) {
+        fputs("gslbctl: only gslb-dns has keys of zones\n", stderr);
+        arena_free(&arena);
+        return GSLBCTL_BAD_NEWS;
+    }
+    news = keys_show(reply->status, zone, &call->view, &shown);
+    json_of_keys(reply->status, zone, &json);
+    print((call->options & OPTION_JSON) != 0 ? &json : &shown);
+    text_free(&shown);
+    text_free(&json);
+    arena_free(&arena);
+    return news;
+}
+
+static enum gslbctl_exit run_roll(struct call *call)
+{
+    Gslb__RollRequest roll = GSLB__ROLL_REQUEST__INIT;
+    Gslb__Request request = GSLB__REQUEST__INIT;
+    bool is_abort = (call->options & OPTION_ABORT) != 0;
+
+    if (is_abort == (call->n_args == 2)) {
+        fputs("gslbctl: roll takes zsk, ksk, csk or algorithm, or else --abort\n", stderr);
+        return GSLBCTL_USAGE;
+    }
+    roll.zone = call->args[0];
+    roll.kind = frame_borrow(is_abort ? NULL : call->args[1]);
+    roll.algorithm = frame_borrow(call->algorithm);
+    roll.is_abort = is_abort;
+    request.action_case = GSLB__REQUEST__ACTION_ROLL;
+    request.roll = &roll;
+    return ask_for_text(call, &request, ANSWER_MS);
+}
+
+static enum gslbctl_exit run_ds_seen(struct call *call)
+{
+    Gslb__DsSeenRequest seen = GSLB__DS_SEEN_REQUEST__INIT;
+    Gslb__Request request = GSLB__REQUEST__INIT;
+    uint64_t tag;
+
+    if (!text_parse_u64(str_of(call->args[1]), &tag) || tag > UINT16_MAX) {
+        fprintf(stderr, "gslbctl: '%s' is no key tag; gslbctl keys shows them\n", call->args[1]);
+        return GSLBCTL_USAGE;
+    }
+    seen.zone = call->args[0];
+    seen.tag = (uint32_t)tag;
+    request.action_case = GSLB__REQUEST__ACTION_DS_SEEN;
+    request.ds_seen = &seen;
+    return ask_for_text(call, &request, ANSWER_MS);
+}
+
 static enum gslbctl_exit run_metrics(struct call *call)
 {
     Gslb__MetricsRequest metrics = GSLB__METRICS_REQUEST__INIT;
@@ -198,29 +270,52 @@ static const struct command commands[] = {
      "            report]], services[], zones[]; what is not known is null\n"
      "  --watch   once a second, in place, until Ctrl-C\n\n"
      "Asked of an edge's own socket it shows what that edge reports.\n"
-     "Exit code 1: a region has no usable edge (an edge: cannot serve).\n"},
+     "Exit code 1: a region has no usable edge (an edge: cannot serve).\n",
+     0},
     {"explain", "NAME CLIENT-IP [--json]", 2, OPTION_JSON, run_explain,
      "which answer a client gets for a service, and why",
      "  --json    one JSON object: name, asked, policy, client, location, addresses, ttl_s,\n"
      "            scope_bits, scope_prefix, chosen, verdict, regions[name, distance_km, is_usable, "
      "verdict]\n\n"
-     "Exit code 1: the client gets no address, or there is no such service.\n"},
+     "Exit code 1: the client gets no address, or there is no such service.\n",
+     0},
     {"drain", "EDGE [--reason TEXT]", 1, OPTION_REASON, run_drain,
      "take an edge out of the answers; it finishes what it has",
      "  --reason TEXT   shown in status and kept with the drain\n\n"
      "A drain given to a node lasts over restarts of both sides until undrain.\n"
-     "Exit code 1: no such edge.\n"},
+     "Exit code 1: no such edge.\n",
+     0},
     {"undrain", "EDGE", 1, 0, run_undrain, "let an edge back into the answers",
      "The edge is back at once when it reported well meanwhile.\n"
-     "Exit code 1: no such edge.\n"},
+     "Exit code 1: no such edge.\n",
+     0},
     {"reload", "[ZONE...]", ANY_NUMBER, 0, run_reload,
      "read the configuration, or some zones, again",
      "Without ZONE the configuration and all zones whose files have changed are read; with it\n"
      "these zones and nothing else, whether their files have changed or not.\n"
      "Nothing changes when the configuration is refused: the mistakes are printed, each with\n"
      "file:line:column. A zone that is broken keeps its running version, and the rest is taken.\n"
-     "Exit code 1: refused, or a zone is broken.\n"},
-    {"metrics", "", 0, 0, run_metrics, "all counters, as Prometheus text", ""},
+     "Exit code 1: refused, or a zone is broken.\n",
+     0},
+    {"keys", "[ZONE] [--json]", 1, OPTION_JSON, run_keys,
+     "the keys of signed zones, and what is to be done about them",
+     "  --json    one JSON object: zones[name, keys[tag, role, algorithm, state, since_s, next,\n"
+     "            next_s, wants_ds, ds]]\n\n"
+     "Exit code 1: no such zone is signed here.\n",
+     1},
+    {"roll", "ZONE [WHAT] [--abort]", 2, OPTION_ALGORITHM | OPTION_ABORT, run_roll,
+     "replace keys: WHAT is zsk, ksk, csk or algorithm",
+     "  --algorithm NAME   for algorithm: the new one, ECDSAP256SHA256 unless given\n"
+     "  --abort            back to the keys before, as long as that is safe\n\n"
+     "The steps follow by themselves, but for the parent's DS: gslbctl keys says when to replace "
+     "it,\ngslbctl ds-seen that it was. Exit code 1: refused.\n",
+     1},
+    {"ds-seen", "ZONE TAG", 2, 0, run_ds_seen,
+     "the parent has the DS of this key: go on with the roll-over",
+     "Ask all servers of the parent zone first: dig +short DS ZONE @SERVER.\n"
+     "Exit code 1: refused, it is too early for instance.\n",
+     0},
+    {"metrics", "", 0, 0, run_metrics, "all counters, as Prometheus text", "", 0},
 };
 
 static void print_usage(FILE *out)
@@ -279,8 +374,11 @@ static void say_unknown(const char *name)
 static const struct {
     const char *name;
     unsigned option;
-} option_names[] = {
-    {"--json", OPTION_JSON}, {"--watch", OPTION_WATCH}, {"--reason", OPTION_REASON}};
+} option_names[] = {{"--json", OPTION_JSON},
+                    {"--watch", OPTION_WATCH},
+                    {"--reason", OPTION_REASON},
+                    {"--algorithm", OPTION_ALGORITHM},
+                    {"--abort", OPTION_ABORT}};
 
 static bool is_usage_right(const struct call *call, const struct command *c)
 {
@@ -289,7 +387,8 @@ static bool is_usage_right(const struct call *call, const struct command *c)
             fprintf(stderr, "gslbctl: %s takes no %s\n", c->name, option_names[i].name);
             return false;
         }
-    if (c->n_args == ANY_NUMBER || call->n_args == c->n_args)
+    if (c->n_args == ANY_NUMBER ||
+        (call->n_args <= c->n_args && call->n_args >= c->n_args - c->n_optional))
         return true;
     fprintf(stderr, "usage: gslbctl %s%s%s\n", c->name, c->args[0] ? " " : "", c->args);
     return false;
@@ -319,7 +418,17 @@ static struct view find_view(void)
     return view;
 }
 
-enum { LONG_CERTIFICATE = 256, LONG_KEY, LONG_CA, LONG_JSON, LONG_WATCH, LONG_REASON, LONG_HELP };
+enum {
+    LONG_CERTIFICATE = 256,
+    LONG_KEY,
+    LONG_CA,
+    LONG_JSON,
+    LONG_WATCH,
+    LONG_REASON,
+    LONG_ALGORITHM,
+    LONG_ABORT,
+    LONG_HELP
+};
 
 static void take_option(struct call *call, int option)
 {
@@ -350,6 +459,13 @@ static void take_option(struct call *call, int option)
         call->options |= OPTION_REASON;
         call->reason = optarg;
         break;
+    case LONG_ALGORITHM:
+        call->options |= OPTION_ALGORITHM;
+        call->algorithm = optarg;
+        break;
+    case LONG_ABORT:
+        call->options |= OPTION_ABORT;
+        break;
     case LONG_HELP:
         call->wants_help = true;
         break;
@@ -373,6 +489,8 @@ static struct call read_arguments(int argc, char **argv)
         {"json", no_argument, NULL, LONG_JSON},
         {"watch", no_argument, NULL, LONG_WATCH},
         {"reason", required_argument, NULL, LONG_REASON},
+        {"algorithm", required_argument, NULL, LONG_ALGORITHM},
+        {"abort", no_argument, NULL, LONG_ABORT},
         {"help", no_argument, NULL, LONG_HELP},
         {"version", no_argument, NULL, 'V'},
         {0},

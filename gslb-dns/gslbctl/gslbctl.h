@@ -59,6 +59,11 @@ enum gslbctl_exit status_show_edge(const Gslb__Report *r, const struct view *vie
                                    struct text *out);
 enum gslbctl_exit explain_show(const Gslb__ExplainReply *e, const struct view *view,
                                struct text *out);
+/* ---- keys.c: the keys of signed zones; zone NULL: of all. */
+enum gslbctl_exit keys_show(const Gslb__StatusReply *s, const char *zone, const struct view *view,
+                            struct text *out);
+void json_of_keys(const Gslb__StatusReply *s, const char *zone, struct text *out);
+void json_keys(struct json *j, const Gslb__ZoneStatus *z);
 /* How many of a region's edges are in the answers. */
 size_t status_usable_edges(const Gslb__RegionStatus *r);
 

@@ -170,6 +170,7 @@ static void zone(struct json *j, const Gslb__ZoneStatus *z)
     json_u64(j, "records", z->records);
     json_string(j, "error", z->error[0] ? z->error : NULL);
     json_bool(j, "is_missing", z->is_missing);
+    json_keys(j, z);
     json_close_object(j);
 }
 

@@ -12,6 +12,7 @@
 #include "gslb-dns/control/control.h"
 #include "gslb-dns/explain/explain.h"
 #include "gslb-dns/generation/generation.h"
+#include "gslb-dns/main/keys.h"
 #include "gslb-dns/main/node_internal.h"
 #include "gslb-dns/net/net.h"
 
@@ -364,12 +365,13 @@ static void on_status(void *arg, struct arena *arena, struct control_status *out
     for (size_t i = 0; i < c->n_zones; i++) {
         const struct zone *z = generation_zone(n->generation, i);
 
-        zones[i] = (struct control_zone_status){c->zones[i].name,
-                                                z->serial,
-                                                z->n_names,
-                                                z->n_records,
-                                                faults_of_zone(n->generation, i, arena),
-                                                !zone_is_available(z)};
+        zones[i] = (struct control_zone_status){.name = c->zones[i].name,
+                                                .serial = z->serial,
+                                                .names = z->n_names,
+                                                .records = z->n_records,
+                                                .error = faults_of_zone(n->generation, i, arena),
+                                                .is_missing = !zone_is_available(z)};
+        zones[i].n_keys = keys_describe(n->generation, i, arena, &zones[i].keys);
     }
     for (size_t s = 0; s < c->n_services; s++) {
         const struct world_service_view *view = &n->world->views[s];
@@ -387,6 +389,17 @@ static void on_status(void *arg, struct arena *arena, struct control_status *out
         .n_zones = c->n_zones,
         .service_usable = usable,
     };
+}
+
+static struct outcome on_roll(void *arg, const struct control_roll *roll, struct text *done,
+                              struct text *error)
+{
+    struct node *n = arg;
+
+    if (has_failed(keys_roll(n->generation, roll, done, error)))
+        return OUTCOME_FAILED;
+    log_info("sign", "%s zone=%s", keys_action(roll), roll->zone);
+    return OUTCOME_OK;
 }
 
 static void write_gauge(struct text *out, const char *name, const char *help, double value)
@@ -492,6 +505,7 @@ struct node *node_start(const char *path, struct errors *errors)
         .reload = on_reload,
         .explain = on_explain,
         .status = on_status,
+        .roll = on_roll,
         .metrics = on_metrics,
     };
     struct generation *first;

@@ -161,6 +161,8 @@ struct sign_signer *sign_signer_new(struct sign_keyring *k, int64_t now_s, struc
                                     struct errors *errors);
 struct sign_signer *sign_hold(const struct sign_signer *s);
 void sign_release(const struct sign_signer *s); /* NULL is fine */
+/* The keys that it was made of, borrowed from it. */
+const struct sign_keyring *sign_signer_keyring(const struct sign_signer *s);
 /* Wall clock: when a new signer is due, for the step of a key or the next window. */
 int64_t sign_signer_next_s(const struct sign_signer *s);
 enum sign_denial sign_signer_denial(const struct sign_signer *s);

@@ -215,6 +215,11 @@ void sign_release(const struct sign_signer *s)
     free(held);
 }
 
+const struct sign_keyring *sign_signer_keyring(const struct sign_signer *s)
+{
+    return s->keyring;
+}
+
 int64_t sign_signer_next_s(const struct sign_signer *s)
 {
     return s->next_s;

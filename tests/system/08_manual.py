@@ -76,15 +76,15 @@ def every_documented_option_is_taken(program):
 @case
 def gslbctl_commands_are_the_same():
     told = gslbctl_commands()
-    described = re.findall(r"^\.It Cm (\w+)", page("gslbctl"), re.M)
+    described = re.findall(r"^\.It Cm ([\w-]+)", page("gslbctl"), re.M)
     check_equal(sorted(described), sorted(told), "the manual's list and the help's")
-    check_equal(re.findall(r"^\.Cm (\w+)", section("gslbctl", "SYNOPSIS"), re.M), list(told),
+    check_equal(re.findall(r"^\.Cm ([\w-]+)", section("gslbctl", "SYNOPSIS"), re.M), list(told),
                 "the synopsis and the help's list")
 
 
 @case
 def gslbctl_arguments_are_the_same():
-    items = dict(re.findall(r"^\.It Cm (\w+) ?(.*)", page("gslbctl"), re.M))
+    items = dict(re.findall(r"^\.It Cm ([\w-]+) ?(.*)", page("gslbctl"), re.M))
     for command, arguments in gslbctl_commands().items():
         told = [word.lower() for word in re.findall(r"[A-Z-]{2,}\b", arguments.split("[")[0])]
         wanted = re.match(r"Ar ([a-z -]+?)(?= O[po]|$)", items[command])

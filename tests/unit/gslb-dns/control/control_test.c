@@ -59,7 +59,8 @@ static struct outcome on_explain(void *arg, const char *name, const char *client
 
 static void on_status(void *arg, struct arena *arena, struct control_status *out)
 {
-    static const struct control_zone_status zones[] = {{"example.com", 7, 3, 9, NULL, false}};
+    static const struct control_zone_status zones[] = {
+        {.name = "example.com", .serial = 7, .names = 3, .records = 9}};
 
     out->loaded_at_s = 1700000000;
     out->geo = "test";

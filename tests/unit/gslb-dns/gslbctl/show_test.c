@@ -4,6 +4,7 @@
 
 /* The program's own files: it has no archive. */
 #include "gslb-dns/gslbctl/explain.c"
+#include "gslb-dns/gslbctl/keys.c"
 #include "gslb-dns/gslbctl/show_json.c"
 #include "gslb-dns/gslbctl/status.c"
 #include "gslb-dns/gslbctl/table.c"
