@@ -46,7 +46,7 @@ struct generation *generation_reload(const struct generation_wish *wish,
     g->shared_config = config;
     g->config = config->config;
     /* All, so that all mistakes are told at once. */
-    has_signers = !has_failed(generation_load_signers(g, clock_wall_s(), errors));
+    has_signers = !has_failed(generation_load_signers(g, wish, previous, clock_wall_s(), errors));
     has_zones = !has_failed(generation_load_zones(g, wish, previous, errors));
     has_steering = !has_failed(generation_load_steering(g, previous, errors));
     if (has_signers && has_zones && has_steering)

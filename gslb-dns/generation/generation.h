@@ -56,6 +56,11 @@ const struct zone *generation_zone(const struct generation *g, size_t zone);
 const struct sign_signer *generation_signer(const struct generation *g, size_t zone);
 /* The index of a configured zone, whatever its case and final dot; SIZE_MAX: there is none. */
 size_t generation_find_zone(const struct generation *g, const char *name);
+/* Has a step of a key or a window of signatures begun, or a key file changed? Then a load renews
+ * what is signed. */
+bool generation_is_renewal_due(const struct generation *g, int64_t now_s);
+/* Wall clock: when the next one is due, files aside; INT64_MAX: never. */
+int64_t generation_next_renewal_s(const struct generation *g);
 /* Reads the keys of a zone anew, by its name with or without the final dot. NULL: errors say why
  * not (no such zone, not signed). The caller releases them. */
 struct sign_keyring *generation_open_keyring(const struct generation *g, const char *zone,

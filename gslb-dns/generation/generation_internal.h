@@ -58,8 +58,11 @@ struct generation {
 };
 
 /* Reads the keys of all signed zones and fills g->signers for this moment. A zone whose keys cannot
- * be read, or sign nothing, is an error. */
-MUST_USE struct outcome generation_load_signers(struct generation *g, int64_t now_s,
+ * be read, or sign nothing, is an error; where the configuration stays, it keeps the signer that it
+ * has, and the error is told. */
+MUST_USE struct outcome generation_load_signers(struct generation *g,
+                                                const struct generation_wish *wish,
+                                                const struct generation *previous, int64_t now_s,
                                                 struct errors *errors);
 void generation_free_signers(struct generation *g);
 

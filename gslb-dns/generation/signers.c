@@ -83,7 +83,9 @@ static struct sign_signer *open_signer(const struct config_zone *zone, int64_t n
     return signer;
 }
 
-struct outcome generation_load_signers(struct generation *g, int64_t now_s, struct errors *errors)
+struct outcome generation_load_signers(struct generation *g, const struct generation_wish *wish,
+                                       const struct generation *previous, int64_t now_s,
+                                       struct errors *errors)
 {
     const struct config *c = g->config;
     struct outcome outcome = OUTCOME_OK;
@@ -93,10 +95,32 @@ struct outcome generation_load_signers(struct generation *g, int64_t now_s, stru
         if (c->zones[z].dnssec.keys_path == NULL)
             continue;
         g->signers[z] = open_signer(&c->zones[z], now_s, errors);
+        if (g->signers[z] == NULL && wish->path == NULL)
+            g->signers[z] = sign_hold(previous->signers[z]);
         if (g->signers[z] == NULL)
             outcome = OUTCOME_FAILED;
     }
     return outcome;
+}
+
+int64_t generation_next_renewal_s(const struct generation *g)
+{
+    int64_t next_s = INT64_MAX;
+
+    for (size_t z = 0; z < g->config->n_zones; z++)
+        if (g->signers[z] != NULL && sign_signer_next_s(g->signers[z]) < next_s)
+            next_s = sign_signer_next_s(g->signers[z]);
+    return next_s;
+}
+
+bool generation_is_renewal_due(const struct generation *g, int64_t now_s)
+{
+    if (generation_next_renewal_s(g) <= now_s)
+        return true;
+    for (size_t z = 0; z < g->config->n_zones; z++)
+        if (g->signers[z] != NULL && !sign_keyring_is_unchanged(sign_signer_keyring(g->signers[z])))
+            return true;
+    return false;
 }
 
 void generation_free_signers(struct generation *g)

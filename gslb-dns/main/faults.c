@@ -85,3 +85,20 @@ void faults_write_metrics(const struct generation *g, struct text *out)
         text_addf(out, "gslb_dns_zone_available{zone=\"%s\"} %d\n", c->zones[i].name,
                   zone_is_available(generation_zone(g, i)));
 }
+
+void node_log_errors(const struct errors *errors)
+{
+    for (size_t i = 0; i < errors->n; i++) {
+        const struct error *e = &errors->items[i];
+        enum log_level level = e->is_warning ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR;
+
+        if (e->file != NULL && e->column > 0)
+            log_line(level, "config", "%s:%u:%u: %s", e->file, e->line, e->column, e->message);
+        else if (e->file != NULL && e->line > 0)
+            log_line(level, "config", "%s:%u: %s", e->file, e->line, e->message);
+        else if (e->file != NULL)
+            log_line(level, "config", "%s: %s", e->file, e->message);
+        else
+            log_line(level, "config", "%s", e->message);
+    }
+}

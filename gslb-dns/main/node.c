@@ -46,6 +46,7 @@ struct node {
     uint64_t n_worlds;
     struct metrics metrics;
     struct event *signals, *publish;
+    struct renewal *renewal;
     int signal_fd;
     struct load *load; /* under way */
     uint64_t *tickets; /* operators that wait for it */
@@ -104,6 +105,7 @@ static void put_generation(struct node *n, struct generation *fresh)
 
     n->generation = fresh;
     publish(n);
+    renewal_watch(n->renewal, fresh);
     generation_free(old);
     malloc_trim(0); /* a load needs for a moment more than what comes of it */
 }
@@ -188,23 +190,6 @@ static void answer_tickets(struct node *n, bool is_taken, const char *text)
     n->n_taken = 0;
 }
 
-void node_log_errors(const struct errors *errors)
-{
-    for (size_t i = 0; i < errors->n; i++) {
-        const struct error *e = &errors->items[i];
-        enum log_level level = e->is_warning ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR;
-
-        if (e->file != NULL && e->column > 0)
-            log_line(level, "config", "%s:%u:%u: %s", e->file, e->line, e->column, e->message);
-        else if (e->file != NULL && e->line > 0)
-            log_line(level, "config", "%s:%u: %s", e->file, e->line, e->message);
-        else if (e->file != NULL)
-            log_line(level, "config", "%s: %s", e->file, e->message);
-        else
-            log_line(level, "config", "%s", e->message);
-    }
-}
-
 static char *finish_taken(struct node *n, const struct load *load)
 {
     const struct config *c = generation_config(n->generation);
@@ -244,11 +229,21 @@ static bool take_load(struct node *n, struct load *load)
     return true;
 }
 
+static bool is_only_renewal(const struct wish *w)
+{
+    return w->is_renewal && !w->is_full && w->n_zones == 0;
+}
+
 static void finish_load(struct node *n, struct load *load)
 {
     bool is_taken = take_load(n, load);
     char *text;
 
+    if (is_taken && is_only_renewal(&load->wish)) {
+        node_log_errors(&load->errors);
+        log_info("sign", "renewed took_ms=%" PRId64, clock_mono_ms() - load->began_ms);
+        return;
+    }
     if (load->wish.is_full) { /* what was refused stays refused when only zones are read */
         free(n->load_error);
         n->load_error = NULL;
@@ -300,9 +295,11 @@ static void start_load(struct node *n)
 
     if (n->load != NULL || wish_is_empty(&n->wish))
         return;
-    state = base_printf("RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_mono_us());
-    daemon_notify(state);
-    free(state);
+    if (!is_only_renewal(&n->wish)) {
+        state = base_printf("RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_mono_us());
+        daemon_notify(state);
+        free(state);
+    }
     n->n_taken = n->n_tickets;
     n->load = base_zalloc(1, sizeof(*n->load));
     n->load->node = n;
@@ -311,6 +308,14 @@ static void start_load(struct node *n)
     n->load->began_ms = clock_mono_ms();
     ensure(pthread_create(&n->load->thread, NULL, load_main, n->load) == 0);
     pthread_setname_np(n->load->thread, "load");
+}
+
+static void on_renewal_due(void *arg)
+{
+    struct node *n = arg;
+
+    n->wish.is_renewal = true;
+    start_load(n);
 }
 
 static void refuse_zone(struct node *n, uint64_t ticket, const char *name)
@@ -399,6 +404,7 @@ static struct outcome on_roll(void *arg, const struct control_roll *roll, struct
     if (has_failed(keys_roll(n->generation, roll, done, error)))
         return OUTCOME_FAILED;
     log_info("sign", "%s zone=%s", keys_action(roll), roll->zone);
+    on_renewal_due(n);
     return OUTCOME_OK;
 }
 
@@ -524,6 +530,7 @@ struct node *node_start(const char *path, struct errors *errors)
     n->signals = event_new(loop_base(n->loop), n->signal_fd, EV_READ | EV_PERSIST, on_signal, n);
     n->publish = event_new(loop_base(n->loop), -1, 0, on_publish, n);
     ensure(n->signals != NULL && n->publish != NULL && event_add(n->signals, NULL) == 0);
+    n->renewal = renewal_new(loop_base(n->loop), on_renewal_due, n);
     n->control = control_new(n->loop, &hooks);
     if (first == NULL || has_failed(take_generation(n, first, errors))) {
         generation_free(first);
@@ -557,6 +564,7 @@ void node_stop(struct node *n)
     control_free(n->control);
     generation_free_world(snapshot_publish(&n->slot, NULL));
     generation_free(n->generation);
+    renewal_free(n->renewal);
     event_free(n->publish);
     event_free(n->signals);
     loop_free(n->loop);

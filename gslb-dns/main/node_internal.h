@@ -8,14 +8,15 @@
 
 /* wish.c: what was asked for and is not loaded yet. Zero-initialise. */
 struct wish {
-    bool is_full; /* the configuration, and every zone that has changed */
-    char **zones; /* to be read in any case; names, owned */
+    bool is_full;    /* the configuration, and every zone that has changed */
+    bool is_renewal; /* of what is signed */
+    char **zones;    /* to be read in any case; names, owned */
     size_t n_zones, cap_zones;
 };
 void wish_add_zone(struct wish *w, const char *name);
 static inline bool wish_is_empty(const struct wish *w)
 {
-    return !w->is_full && w->n_zones == 0;
+    return !w->is_full && !w->is_renewal && w->n_zones == 0;
 }
 void wish_free(struct wish *w);
 
@@ -26,8 +27,14 @@ void faults_describe(const struct generation *g, struct text *out);
 /* The first thing that is wrong with it, with its place; NULL: nothing is. */
 const char *faults_of_zone(const struct generation *g, size_t zone, struct arena *arena);
 void faults_write_metrics(const struct generation *g, struct text *out);
+/* renewal.c: calls on_due when what the generation has signed is to be renewed. */
+struct event_base;
+struct renewal;
+struct renewal *renewal_new(struct event_base *base, void (*on_due)(void *arg), void *arg);
+/* g: from now on, until the next call. */
+void renewal_watch(struct renewal *r, const struct generation *g);
+void renewal_free(struct renewal *r);
 
-/* node.c */
 void node_log_errors(const struct errors *errors);
 
 #endif

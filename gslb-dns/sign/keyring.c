@@ -2,11 +2,16 @@
 /* The keys of a zone, as its directory has them. */
 #include "gslb-dns/sign/sign_internal.h"
 
+#include "common/clock/clock.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+enum { SETTLED_S = 2 };
 
 /* The path without its ending, if the file is a private key of the zone; the caller frees. */
 static char *base_of(const char *directory, const char *name, const char *prefix)
@@ -56,6 +61,40 @@ static struct outcome read_directory(struct sign_keyring *k, DIR *d, struct erro
     return outcome;
 }
 
+/* Mixed from what tells one version of a file from another. newest_s: of all so far. */
+static uint64_t stamp_of(uint64_t stamp, const char *path, int64_t *newest_s)
+{
+    struct stat st;
+
+    if (stat(path, &st) != 0)
+        return stamp + 1;
+    if (st.st_mtim.tv_sec > *newest_s)
+        *newest_s = st.st_mtim.tv_sec;
+    stamp = (stamp ^ st.st_ino) * 0x100000001b3;
+    stamp = (stamp ^ (uint64_t)st.st_mtim.tv_sec) * 0x100000001b3;
+    return (stamp ^ (uint64_t)st.st_mtim.tv_nsec) * 0x100000001b3;
+}
+
+static uint64_t find_stamp(const struct sign_keyring *k, int64_t *newest_s)
+{
+    uint64_t stamp = stamp_of(0xcbf29ce484222325, k->policy.directory, newest_s);
+
+    for (size_t i = 0; i < k->n; i++) {
+        char *path = base_printf("%s.private", k->keys[i]->base);
+
+        stamp = stamp_of(stamp, path, newest_s);
+        free(path);
+    }
+    return stamp;
+}
+
+bool sign_keyring_is_unchanged(const struct sign_keyring *k)
+{
+    int64_t newest_s = 0;
+
+    return find_stamp(k, &newest_s) == k->stamp;
+}
+
 static struct outcome fill(struct sign_keyring *k, struct place at, struct errors *errors)
 {
     const char *directory = k->policy.directory;
@@ -82,14 +121,19 @@ struct sign_keyring *sign_keyring_open(const char *zone, const struct sign_polic
                                        struct place at, struct errors *errors)
 {
     struct sign_keyring *k = base_zalloc(1, sizeof(*k));
+    int64_t newest_s = 0;
 
     k->refs = 1;
     k->policy = *policy;
     k->policy.directory = base_strdup(policy->directory);
     if (!wire_name_parse(str_of(zone), &k->zone))
         errors_add(errors, at, "'%s' is not a name in DNS", zone);
-    else if (!has_failed(fill(k, at, errors)))
+    else if (!has_failed(fill(k, at, errors))) {
+        k->stamp = find_stamp(k, &newest_s);
+        if (newest_s + SETTLED_S > clock_wall_s())
+            k->stamp = 0; /* may be changing still: no later stamp is equal */
         return k;
+    }
     sign_keyring_release(k);
     return NULL;
 }

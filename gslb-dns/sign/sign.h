@@ -111,6 +111,8 @@ size_t sign_keyring_keys(const struct sign_keyring *k, const struct sign_key_fac
 /* "example.com. IN DS 12345 13 2 ABCD…" of key i and a newline; digest_type 2 (SHA-256) or 4
  * (SHA-384). */
 void sign_write_ds(const struct sign_keyring *k, size_t i, uint8_t digest_type, struct text *out);
+/* Are the files as they were when they were read (a few stat calls)? */
+bool sign_keyring_is_unchanged(const struct sign_keyring *k);
 struct sign_keyring *sign_keyring_hold(struct sign_keyring *k);
 void sign_keyring_release(struct sign_keyring *k);
 
@@ -173,6 +175,9 @@ struct sign_rdata {
     const uint8_t *bytes; /* wire form, no name in it compressed */
     uint16_t n;
 };
+
+/* Would both give the same signatures and the same apex? */
+bool sign_is_same(const struct sign_signer *a, const struct sign_signer *b);
 
 /* What the apex publishes: DNSKEY, CDS, CDNSKEY (RFC 7344), by type; the signer's. */
 struct sign_apex_rrset {

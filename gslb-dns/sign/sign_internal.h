@@ -105,6 +105,7 @@ struct sign_keyring {
     struct sign_policy policy;    /* its directory is the keyring's */
     struct sign_key **keys;       /* by algorithm and tag */
     struct sign_key_facts *facts; /* of each */
+    uint64_t stamp;               /* of the directory and the files */
     size_t n, cap;
 };
 

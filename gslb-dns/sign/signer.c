@@ -194,6 +194,46 @@ struct sign_signer *sign_signer_new(struct sign_keyring *k, int64_t now_s, struc
     return NULL;
 }
 
+static bool is_same_apex(const struct sign_signer *a, const struct sign_signer *b)
+{
+    if (a->n_apex != b->n_apex)
+        return false;
+    for (size_t i = 0; i < a->n_apex; i++) {
+        const struct sign_apex_rrset *x = &a->apex[i], *y = &b->apex[i];
+
+        if (x->type != y->type || x->ttl_s != y->ttl_s || x->n != y->n)
+            return false;
+        for (size_t r = 0; r < x->n; r++)
+            if (canonical_compare(&x->rdata[r], &y->rdata[r]) != 0)
+                return false;
+    }
+    return true;
+}
+
+static bool is_same_policy(const struct sign_policy *a, const struct sign_policy *b)
+{
+    return a->denial == b->denial && a->nsec3.iterations == b->nsec3.iterations &&
+           a->nsec3.is_opt_out == b->nsec3.is_opt_out && a->nsec3.n_salt == b->nsec3.n_salt &&
+           memcmp(a->nsec3.salt, b->nsec3.salt, a->nsec3.n_salt) == 0 &&
+           a->validity_s == b->validity_s && a->refresh_s == b->refresh_s;
+}
+
+bool sign_is_same(const struct sign_signer *a, const struct sign_signer *b)
+{
+    if (a->now_s / SIGN_TICK_S != b->now_s / SIGN_TICK_S || a->n_keys != b->n_keys ||
+        !is_same_policy(&a->keyring->policy, &b->keyring->policy))
+        return false;
+    for (size_t i = 0; i < a->n_keys; i++) {
+        const struct signing_key *x = &a->keys[i], *y = &b->keys[i];
+
+        if (x->role.signs_keys != y->role.signs_keys || x->role.signs_data != y->role.signs_data ||
+            x->key->n_dnskey != y->key->n_dnskey ||
+            memcmp(x->key->dnskey, y->key->dnskey, x->key->n_dnskey) != 0)
+            return false;
+    }
+    return is_same_apex(a, b);
+}
+
 struct sign_signer *sign_hold(const struct sign_signer *s)
 {
     struct sign_signer *held = (struct sign_signer *)s;
