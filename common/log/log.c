@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 static _Atomic int max_level = LOG_LEVEL_INFO;
-static _Atomic bool is_progress_drawn;
+/* Whose progress stands on the last line; others are not drawn meanwhile. */
+static struct progress *_Atomic drawn;
 #define WIPE "\r\033[K"
 
 void log_set_level(enum log_level level)
@@ -44,7 +45,7 @@ void log_line(enum log_level level, const char *room, const char *fmt, ...)
 
     if ((int)level > atomic_load_explicit(&max_level, memory_order_relaxed))
         return;
-    n = atomic_load_explicit(&is_progress_drawn, memory_order_relaxed)
+    n = atomic_load_explicit(&drawn, memory_order_relaxed) != NULL
             ? snprintf(line, sizeof(line), WIPE)
             : 0;
     first = n;
@@ -71,16 +72,17 @@ void progress_start(struct progress *p, const char *what, uint64_t total)
 
 void progress_step(struct progress *p, uint64_t done)
 {
+    struct progress *nobody = NULL;
     int64_t now;
 
     p->done = done < p->total || p->total == 0 ? done : p->total;
     if (!p->is_shown)
         return;
     now = clock_mono_ms();
-    if (now - p->drawn_ms < 100)
+    if (now - p->drawn_ms < 100 ||
+        (!atomic_compare_exchange_strong(&drawn, &nobody, p) && nobody != p))
         return;
     p->drawn_ms = now;
-    atomic_store_explicit(&is_progress_drawn, true, memory_order_relaxed);
     if (p->total > 0)
         fprintf(stderr, "\r%s … %u %%\033[K", p->what, (unsigned)(p->done * 100 / p->total));
     else
@@ -94,8 +96,8 @@ void progress_add(struct progress *p, uint64_t more)
 
 void progress_end(struct progress *p)
 {
-    if (!p->is_shown || p->drawn_ms == 0)
+    if (atomic_load(&drawn) != p)
         return;
     fputs(WIPE, stderr);
-    atomic_store_explicit(&is_progress_drawn, false, memory_order_relaxed);
+    atomic_store(&drawn, NULL);
 }

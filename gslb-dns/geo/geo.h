@@ -73,7 +73,7 @@ struct geo_override {
 
 struct geo_plan {
     /* The class of a location; NULL: no location. Called once with NULL, then at most once for
-     * each distinct record of each file. Calls come in the order of addresses. */
+     * each distinct record and family; one call at a time, from any thread, in any order. */
     uint32_t (*classify)(void *arg, const struct geo_location *where);
     void *arg;
     const struct geo_override *overrides; /* any order; the longest prefix wins, then the later */

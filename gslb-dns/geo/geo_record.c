@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Latitude and longitude have paths of equal length, which differ in the last key alone. */
 static const struct geo_layout layouts[] = {
     {
         .name = "MaxMind",
@@ -139,14 +140,35 @@ static enum found read_degrees(const MMDB_s *mmdb, uint32_t offset, const char *
     return is_number(&value, out) && isfinite(*out) && fabs(*out) <= limit ? FOUND : ABSENT;
 }
 
+/* Both stand in one map in some layouts: it is looked for once, which is a fifth of all reading. */
+static enum found find_degrees_map(const MMDB_s *mmdb, const struct geo_layout *layout,
+                                   uint32_t *offset)
+{
+    const char *const path[] = {layout->latitude[0], NULL};
+    MMDB_entry_data_s value;
+    enum found found;
+
+    if (layout->latitude[0] == NULL || layout->latitude[1] == NULL)
+        return FOUND; /* in the record itself */
+    found = read_value(mmdb, *offset, path, &value);
+    if (found == FOUND && value.type != MMDB_DATA_TYPE_MAP)
+        return ABSENT;
+    if (found == FOUND)
+        *offset = value.offset;
+    return found;
+}
+
 static enum found read_coordinates(const MMDB_s *mmdb, const struct geo_layout *layout,
                                    uint32_t offset, struct geo_location *out)
 {
+    size_t skip = layout->latitude[0] != NULL && layout->latitude[1] != NULL;
     double latitude = 0, longitude = 0;
-    enum found found = read_degrees(mmdb, offset, layout->latitude, 90, &latitude);
+    enum found found = find_degrees_map(mmdb, layout, &offset);
 
     if (found == FOUND)
-        found = read_degrees(mmdb, offset, layout->longitude, 180, &longitude);
+        found = read_degrees(mmdb, offset, layout->latitude + skip, 90, &latitude);
+    if (found == FOUND)
+        found = read_degrees(mmdb, offset, layout->longitude + skip, 180, &longitude);
     if (found != FOUND)
         return found;
     /* Some databases write 0, 0 for unknown. Nobody lives there: it is open sea. */
