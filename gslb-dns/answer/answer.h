@@ -32,6 +32,10 @@
     X(UDP6, "gslb_dns_queries_total{transport=\"udp\",family=\"6\"}", "Queries received.")         \
     X(TCP4, "gslb_dns_queries_total{transport=\"tcp\",family=\"4\"}", "Queries received.")         \
     X(TCP6, "gslb_dns_queries_total{transport=\"tcp\",family=\"6\"}", "Queries received.")         \
+    X(TLS4, "gslb_dns_queries_total{transport=\"tls\",family=\"4\"}", "Queries received.")         \
+    X(TLS6, "gslb_dns_queries_total{transport=\"tls\",family=\"6\"}", "Queries received.")         \
+    X(HTTPS4, "gslb_dns_queries_total{transport=\"https\",family=\"4\"}", "Queries received.")     \
+    X(HTTPS6, "gslb_dns_queries_total{transport=\"https\",family=\"6\"}", "Queries received.")     \
     X(EDNS, "gslb_dns_queries_edns_total", "Queries with EDNS.")                                   \
     X(ECS, "gslb_dns_queries_ecs_total", "Queries with EDNS Client Subnet.")                       \
     X(NOERROR, "gslb_dns_answers_total{rcode=\"NOERROR\"}", "Answers by RCODE.")                   \
@@ -72,8 +76,24 @@
       "TCP connections closed, by reason.")                                                        \
     X(TCP_CLOSED_FRAME, "gslb_dns_tcp_closed_total{reason=\"frame\"}",                             \
       "TCP connections closed, by reason.")                                                        \
+    X(TCP_CLOSED_HANDSHAKE, "gslb_dns_tcp_closed_total{reason=\"handshake\"}",                     \
+      "TCP connections closed, by reason.")                                                        \
+    X(TCP_CLOSED_FLOOD, "gslb_dns_tcp_closed_total{reason=\"flood\"}",                             \
+      "TCP connections closed, by reason.")                                                        \
     X(TCP_CLOSED_STOP, "gslb_dns_tcp_closed_total{reason=\"stop\"}",                               \
-      "TCP connections closed, by reason.")
+      "TCP connections closed, by reason.")                                                        \
+    X(HANDSHAKE_FULL, "gslb_dns_tls_handshakes_total{outcome=\"full\"}",                           \
+      "TLS handshakes of DNS over TLS and HTTPS.")                                                 \
+    X(HANDSHAKE_RESUMED, "gslb_dns_tls_handshakes_total{outcome=\"resumed\"}",                     \
+      "TLS handshakes of DNS over TLS and HTTPS.")                                                 \
+    X(HANDSHAKE_FAILED, "gslb_dns_tls_handshakes_total{outcome=\"failed\"}",                       \
+      "TLS handshakes of DNS over TLS and HTTPS.")                                                 \
+    X(HANDSHAKE_ALPN, "gslb_dns_tls_handshakes_total{outcome=\"wrong_protocol\"}",                 \
+      "TLS handshakes of DNS over TLS and HTTPS.")                                                 \
+    X(HANDSHAKE_TIMEOUT, "gslb_dns_tls_handshakes_total{outcome=\"timeout\"}",                     \
+      "TLS handshakes of DNS over TLS and HTTPS.")                                                 \
+    X(HTTP_OK, "gslb_dns_http_responses_total{status=\"200\"}", "Responses of DNS over HTTPS.")    \
+    X(HTTP_BAD, "gslb_dns_http_responses_total{status=\"4xx\"}", "Responses of DNS over HTTPS.")
 
 enum answer_counter {
 #define X(name, metric, help) ANSWER_COUNTER_##name,

@@ -26,6 +26,37 @@ static void check_addresses(struct conf *f, const char *key, const struct addr *
     free(names);
 }
 
+/* Connections of one address cannot be of two kinds. */
+static void check_transports(struct check *k)
+{
+    const struct config *c = k->config;
+    char text[ADDR_TEXT];
+
+    check_addresses(k->f, "listen-tls", c->listen_tls, c->n_listen_tls, k->file->tls_places);
+    check_addresses(k->f, "listen-https", c->listen_https, c->n_listen_https,
+                    k->file->https_places);
+    for (size_t i = 0; i < c->n_listen_tls + c->n_listen_https; i++) {
+        bool is_tls = i < c->n_listen_tls;
+        size_t at = is_tls ? i : i - c->n_listen_tls;
+        const struct addr *a = is_tls ? &c->listen_tls[at] : &c->listen_https[at];
+        struct place place = is_tls ? k->file->tls_places[at] : k->file->https_places[at];
+        bool is_taken = false;
+
+        for (size_t m = 0; m < c->n_listen; m++)
+            is_taken = is_taken || addr_eq(a, &c->listen[m]);
+        for (size_t m = 0; !is_tls && m < c->n_listen_tls; m++)
+            is_taken = is_taken || addr_eq(a, &c->listen_tls[m]);
+        if (is_taken)
+            conf_error(k->f, place,
+                       "%s serves another transport already: give this one a port of "
+                       "its own",
+                       addr_format(a, text));
+        else if (c->n_certificates == 0)
+            conf_error(k->f, place, "%s speaks TLS, but tls has no certificates",
+                       addr_format(a, text));
+    }
+}
+
 static void check_control(struct check *k)
 {
     const struct config_control *c = &k->config->control;
@@ -264,6 +295,7 @@ static void check_zones(struct check *k)
 static void build(struct check *k)
 {
     check_addresses(k->f, "listen", k->config->listen, k->config->n_listen, k->file->listen_places);
+    check_transports(k);
     check_control(k);
     build_regions(k);
     build_region_order(k);

@@ -78,6 +78,13 @@ struct config_health {
                                    0: do not */
 };
 
+/* A certificate for DNS over TLS and HTTPS; the first is the default, SNI picks among the others.
+ */
+struct config_certificate {
+    const char *certificate_path, *key_path;
+    struct place place;
+};
+
 struct config_control {
     const struct addr *listen; /* for edges and remote operators; none: no channel */
     size_t n_listen;
@@ -94,6 +101,13 @@ struct config {
     const struct addr *listen; /* UDP and TCP */
     size_t n_listen;
     struct place listen_place;
+    const struct addr *listen_tls, *listen_https;
+    size_t n_listen_tls, n_listen_https;
+    struct place listen_tls_place, listen_https_place;
+    const struct config_certificate *certificates;
+    size_t n_certificates;
+    int min_tls_version;        /* OpenSSL's number */
+    const char *doh_path;       /* RFC 8484: where it is served */
     uint32_t workers;           /* 0: one per CPU */
     uint32_t udp_payload_bytes; /* largest UDP answer (EDNS buffer size we announce) */
     const char *nsid;           /* NULL: not told */

@@ -36,7 +36,7 @@ struct file_service {
 
 struct file {
     struct config config; /* what needs no second look lands here at once */
-    const struct place *listen_places, *control_places;
+    const struct place *listen_places, *tls_places, *https_places, *control_places;
     const struct file_region *regions;
     size_t n_regions;
     const char *const *region_order;

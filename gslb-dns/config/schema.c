@@ -2,6 +2,8 @@
 /* All that gslb-dns.yaml can say. The reference in gslb-dns.yaml(5) is made from this table. */
 #include "gslb-dns/config/config_internal.h"
 
+#include <openssl/tls1.h>
+
 #include <string.h>
 
 /* A name in DNS (RFC 1035 section 2.3.4), its final dot taken off; extra: characters besides
@@ -49,6 +51,17 @@ static const char *check_service_name(struct str *name)
 static const char *check_nsid(struct str text)
 {
     return text.n > 128 ? "must have at most 128 bytes" : NULL;
+}
+
+static const char *check_doh_path(struct str text)
+{
+    if (text.n == 0 || text.p[0] != '/')
+        return "must begin with '/'";
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] <= ' ' || text.p[i] == '?' || text.p[i] == '#' || text.p[i] > '~')
+            return "must be the path of a URI, without '?' and '#'";
+    }
+    return NULL;
 }
 
 static const struct conf_field CONTROL_FIELDS[] = {
@@ -554,6 +567,76 @@ static const struct conf_struct TCP = {
     CONF_FIELDS(TCP_FIELDS),
 };
 
+static const struct conf_field CERTIFICATE_FIELDS[] = {
+    {
+        .key = "certificate",
+        .kind = CONF_FILE,
+        .slot = CONF_ONE(struct config_certificate, certificate_path),
+        .is_required = true,
+        .help = "The certificate and its chain, PEM.",
+    },
+    {
+        .key = "key",
+        .kind = CONF_FILE,
+        .slot = CONF_ONE(struct config_certificate, key_path),
+        .is_required = true,
+        .help = "Its private key, PEM.",
+    },
+};
+static const struct conf_struct CERTIFICATE = {
+    .what = "certificate",
+    .size = sizeof(struct config_certificate),
+    CONF_FIELDS(CERTIFICATE_FIELDS),
+    .place = CONF_AT(struct config_certificate, place),
+};
+
+static const struct conf_choice TLS_VERSIONS[] = {
+    {"1.2", TLS1_2_VERSION},
+    {"1.3", TLS1_3_VERSION},
+    {NULL, 0},
+};
+
+static const struct conf_field TLS_FIELDS[] = {
+    {
+        .key = "certificates",
+        .kind = CONF_STRUCT,
+        .slot = CONF_LIST(struct file, config.certificates, config.n_certificates),
+        .of = &CERTIFICATE,
+        .expects = "a mapping {certificate: FILE, key: FILE}",
+        .help = "What clients are shown: the one whose names match, else the first. A reload reads "
+                "the files anew; connections stay.",
+    },
+    {
+        .key = "min-version",
+        .kind = CONF_ENUM,
+        .slot = CONF_ONE(struct file, config.min_tls_version),
+        .choices = TLS_VERSIONS,
+        .preset = "1.2",
+        .help = "The oldest version of TLS that clients may speak.",
+    },
+};
+static const struct conf_struct TLS = {
+    .what = "tls",
+    .size = sizeof(struct file),
+    CONF_FIELDS(TLS_FIELDS),
+};
+
+static const struct conf_field HTTPS_FIELDS[] = {
+    {
+        .key = "path",
+        .kind = CONF_STRING,
+        .slot = CONF_ONE(struct file, config.doh_path),
+        .preset = "/dns-query",
+        .check = check_doh_path,
+        .help = "Where queries are taken, by GET and POST. Clients must speak HTTP/2.",
+    },
+};
+static const struct conf_struct HTTPS = {
+    .what = "https",
+    .size = sizeof(struct file),
+    CONF_FIELDS(HTTPS_FIELDS),
+};
+
 static const struct conf_field TOP_FIELDS[] = {
     {
         .key = "listen",
@@ -565,6 +648,26 @@ static const struct conf_field TOP_FIELDS[] = {
         .port = 53,
         .max_items = 256,
         .help = "Addresses for DNS over UDP and TCP.",
+    },
+    {
+        .key = "listen-tls",
+        .kind = CONF_ADDR,
+        .slot = CONF_LIST(struct file, config.listen_tls, config.n_listen_tls),
+        .place = CONF_AT(struct file, config.listen_tls_place),
+        .item_places = CONF_AT(struct file, tls_places),
+        .port = 853,
+        .max_items = 256,
+        .help = "Addresses for DNS over TLS (RFC 7858). They need tls.",
+    },
+    {
+        .key = "listen-https",
+        .kind = CONF_ADDR,
+        .slot = CONF_LIST(struct file, config.listen_https, config.n_listen_https),
+        .place = CONF_AT(struct file, config.listen_https_place),
+        .item_places = CONF_AT(struct file, https_places),
+        .port = 443,
+        .max_items = 256,
+        .help = "Addresses for DNS over HTTPS (RFC 8484). They need tls.",
     },
     {
         .key = "workers",
@@ -600,7 +703,21 @@ static const struct conf_field TOP_FIELDS[] = {
         .kind = CONF_STRUCT,
         .slot = CONF_SECTION(struct file),
         .of = &TCP,
-        .help = "Connections over TCP.",
+        .help = "Connections over TCP, with TLS and without.",
+    },
+    {
+        .key = "tls",
+        .kind = CONF_STRUCT,
+        .slot = CONF_SECTION(struct file),
+        .of = &TLS,
+        .help = "For listen-tls and listen-https.",
+    },
+    {
+        .key = "https",
+        .kind = CONF_STRUCT,
+        .slot = CONF_SECTION(struct file),
+        .of = &HTTPS,
+        .help = "For listen-https.",
     },
     {
         .key = "metrics",

@@ -13,8 +13,8 @@
 #include "gslb-dns/explain/explain.h"
 #include "gslb-dns/generation/generation.h"
 #include "gslb-dns/main/keys.h"
+#include "gslb-dns/main/listens.h"
 #include "gslb-dns/main/node_internal.h"
-#include "gslb-dns/net/net.h"
 
 #include <inttypes.h>
 #include <malloc.h>
@@ -86,19 +86,6 @@ static void on_health_change(void *arg)
 
 /* ---- Reloading ---- */
 
-static struct net_settings net_settings_of(const struct config *c)
-{
-    return (struct net_settings){
-        .listen = c->listen,
-        .n_listen = c->n_listen,
-        .listen_place = c->listen_place,
-        .workers = c->workers,
-        .tcp_threads = c->tcp_threads,
-        .tcp_idle_ms = c->tcp_idle_ms,
-        .tcp_max_connections = c->tcp_max_connections,
-    };
-}
-
 static void put_generation(struct node *n, struct generation *fresh)
 {
     struct generation *old = n->generation;
@@ -115,12 +102,11 @@ static struct outcome take_generation(struct node *n, struct generation *fresh,
                                       struct errors *errors)
 {
     const struct config *config = generation_config(fresh);
-    struct net_settings settings = net_settings_of(config);
     struct control_change *change = control_prepare(n->control, config, errors);
 
     if (change == NULL)
         return OUTCOME_FAILED;
-    if (n->server != NULL && has_failed(net_server_update(n->server, &settings, errors))) {
+    if (n->server != NULL && has_failed(listens_update(n->server, config, errors))) {
         control_discard(change);
         return OUTCOME_FAILED;
     }
@@ -421,9 +407,7 @@ static void on_metrics(void *arg, struct text *out)
 
     metrics_write_build(out, "gslb-dns");
     metrics_write(&n->metrics, out);
-    metrics_write_head(out, "gslb_dns_tcp_connections", "gauge", "TCP connections that are open.");
-    text_addf(out, "gslb_dns_tcp_connections{transport=\"tcp\"} %zu\n",
-              net_server_connections(n->server, ANSWER_TCP));
+    listens_write_metrics(n->server, out);
     write_gauge(out, "gslb_dns_loaded_timestamp_seconds", "When the configuration was loaded.",
                 (double)n->loaded_at_s);
     write_gauge(out, "gslb_dns_last_reload_successful", "Whether the newest load was taken.",
@@ -477,11 +461,10 @@ static void close_context(void *context)
 
 static struct outcome start_server(struct node *n, struct errors *errors)
 {
-    struct net_settings settings = net_settings_of(generation_config(n->generation));
     struct net_handler handler = {
         .open = open_context, .answer = answer, .close = close_context, .arg = n};
 
-    n->server = net_server_start(&settings, &handler, &n->metrics, errors);
+    n->server = listens_start(generation_config(n->generation), &handler, &n->metrics, errors);
     return n->server != NULL ? OUTCOME_OK : OUTCOME_FAILED;
 }
 
@@ -489,13 +472,8 @@ static void log_ready(const struct node *n)
 {
     const struct config *c = generation_config(n->generation);
     struct text listens = {0};
-    char text[ADDR_TEXT];
 
-    for (size_t i = 0; i < c->n_listen; i++) {
-        struct addr a = net_server_address(n->server, i);
-
-        text_addf(&listens, "%s%s", i > 0 ? "," : "", addr_format(&a, text));
-    }
+    listens_describe(n->server, c, &listens);
     log_info("geo", "%s", generation_geo_text(n->generation));
     log_info("main", "ready listen=%s zones=%zu services=%zu regions=%zu edges=%zu", listens.p,
              c->n_zones, c->n_services, c->n_regions, c->n_edges);
@@ -579,11 +557,13 @@ void node_stop(struct node *n)
 struct outcome node_check(const char *path, struct errors *errors)
 {
     struct generation *g = generation_load(path, NULL, errors);
+    bool is_refused;
 
     if (g == NULL)
         return OUTCOME_FAILED;
     control_check(generation_config(g), errors);
     generation_take_faults(g, errors);
+    is_refused = has_failed(listens_check(generation_config(g), errors));
     generation_free(g);
-    return errors->n_errors == 0 ? OUTCOME_OK : OUTCOME_FAILED;
+    return errors->n_errors == 0 && !is_refused ? OUTCOME_OK : OUTCOME_FAILED;
 }

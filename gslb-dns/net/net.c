@@ -13,11 +13,12 @@ enum { TCP_BACKLOG = 1024, PORT_TRIES = 16 };
 
 /* One address with all of its sockets. */
 struct endpoint {
-    struct addr wanted; /* as it is configured */
-    struct addr bound;  /* with the kernel's port */
-    int *udp;           /* one for each worker */
-    int *listeners;     /* one for each TCP thread */
-    bool is_kept;       /* while the set changes */
+    struct addr wanted;              /* as it is configured */
+    struct addr bound;               /* with the kernel's port */
+    enum answer_transport transport; /* ANSWER_UDP: UDP and TCP */
+    int *udp;                        /* one for each worker */
+    int *listeners;                  /* one for each TCP thread */
+    bool is_kept;                    /* while the set changes */
 };
 
 struct net_server {
@@ -64,21 +65,24 @@ static void close_endpoint(const struct net_server *s, struct endpoint *e)
     e->udp = e->listeners = NULL;
 }
 
-/* The first UDP socket tells the port where the kernel chooses it. */
+/* The first socket tells the port where the kernel chooses it. */
 static struct outcome open_sockets(const struct net_server *s, struct endpoint *e,
                                    struct errors *errors, struct place place)
 {
+    unsigned n_udp = e->transport == ANSWER_UDP ? s->n_workers : 0;
+
     e->bound = e->wanted;
     e->udp = closed_sockets(s->n_workers);
     e->listeners = closed_sockets(s->n_tcp_threads);
-    for (unsigned i = 0; i < s->n_workers; i++) {
+    for (unsigned i = 0; i < n_udp; i++) {
         e->udp[i] = bind_worker_socket(&e->bound, errors, place);
         if (e->udp[i] < 0 || (i == 0 && has_failed(net_local_addr(e->udp[0], &e->bound))))
             return OUTCOME_FAILED;
     }
     for (unsigned i = 0; i < s->n_tcp_threads; i++) {
         e->listeners[i] = net_listen_tcp(&e->bound, TCP_BACKLOG, errors, place);
-        if (e->listeners[i] < 0)
+        if (e->listeners[i] < 0 ||
+            (i == 0 && has_failed(net_local_addr(e->listeners[0], &e->bound))))
             return OUTCOME_FAILED;
     }
     return OUTCOME_OK;
@@ -121,72 +125,106 @@ static struct outcome open_endpoint(const struct net_server *s, struct endpoint 
         return open_any_port(s, e, errors, place);
     if (!has_overlap(s->endpoints, s->n_endpoints, &e->wanted) &&
         !has_overlap(fresh, n, &e->wanted) &&
-        (has_failed(net_check_free(&e->wanted, SOCK_DGRAM, errors, place)) ||
+        ((e->transport == ANSWER_UDP &&
+          has_failed(net_check_free(&e->wanted, SOCK_DGRAM, errors, place))) ||
          has_failed(net_check_free(&e->wanted, SOCK_STREAM, errors, place))))
         return OUTCOME_FAILED;
     return open_sockets(s, e, errors, place);
 }
 
-static struct endpoint *find_endpoint(struct net_server *s, const struct addr *wanted)
+static struct endpoint *find_endpoint(struct net_server *s, const struct endpoint *wanted)
 {
     for (size_t i = 0; i < s->n_endpoints; i++) {
-        if (!s->endpoints[i].is_kept && addr_eq(&s->endpoints[i].wanted, wanted))
-            return &s->endpoints[i];
+        struct endpoint *e = &s->endpoints[i];
+
+        if (!e->is_kept && e->transport == wanted->transport &&
+            addr_eq(&e->wanted, &wanted->wanted))
+            return e;
     }
     return NULL;
+}
+
+/* A set that is being made. */
+struct endpoints {
+    struct endpoint *all;
+    size_t n;
+    struct outcome outcome;
+};
+
+/* After a failure it goes on, to name every address that is wrong. */
+static void add_endpoints(struct net_server *s, struct endpoints *set,
+                          const struct net_addresses *from, enum answer_transport transport,
+                          struct errors *errors)
+{
+    for (size_t i = 0; i < from->n; i++, set->n++) {
+        struct endpoint *e = &set->all[set->n], *old;
+
+        e->wanted = from->listen[i];
+        e->transport = transport;
+        old = find_endpoint(s, e);
+        if (old != NULL) {
+            old->is_kept = true;
+            *e = *old;
+        } else if (has_failed(open_endpoint(s, set->all, set->n, from->place, errors))) {
+            set->outcome = OUTCOME_FAILED;
+        }
+    }
 }
 
 /* Every new endpoint is opened, or none is. Kept ones are taken over as they are. NULL: failed. */
 static struct endpoint *make_endpoints(struct net_server *s, const struct net_settings *settings,
-                                       struct errors *errors)
+                                       struct errors *errors, size_t *n)
 {
-    struct endpoint *fresh = base_zalloc(settings->n_listen + 1, sizeof(*fresh));
-    struct outcome outcome = OUTCOME_OK;
+    struct net_addresses plain = {settings->listen, settings->n_listen, settings->listen_place};
+    size_t total = plain.n + settings->tls.n + settings->https.n;
+    struct endpoints set = {.all = base_zalloc(total + 1, sizeof(*set.all)), .outcome = OUTCOME_OK};
 
     for (size_t i = 0; i < s->n_endpoints; i++)
         s->endpoints[i].is_kept = false;
-    for (size_t i = 0; i < settings->n_listen; i++) {
-        struct endpoint *old = find_endpoint(s, &settings->listen[i]);
-
-        fresh[i].wanted = settings->listen[i];
-        if (old != NULL) {
-            old->is_kept = true;
-            fresh[i] = *old;
-        } else if (has_failed(open_endpoint(s, fresh, i, settings->listen_place, errors))) {
-            outcome = OUTCOME_FAILED; /* and on, to name every address that is wrong */
-        }
+    add_endpoints(s, &set, &plain, ANSWER_UDP, errors);
+    add_endpoints(s, &set, &settings->tls, ANSWER_TLS, errors);
+    add_endpoints(s, &set, &settings->https, ANSWER_HTTPS, errors);
+    *n = set.n;
+    if (!has_failed(set.outcome))
+        return set.all;
+    for (size_t i = 0; i < set.n; i++) {
+        if (!set.all[i].is_kept)
+            close_endpoint(s, &set.all[i]);
     }
-    if (!has_failed(outcome))
-        return fresh;
-    for (size_t i = 0; i < settings->n_listen; i++) {
-        if (!fresh[i].is_kept)
-            close_endpoint(s, &fresh[i]);
-    }
-    free(fresh);
+    free(set.all);
     return NULL;
 }
 
-static int *worker_sockets(const struct net_server *s, unsigned worker)
+/* Those of UDP; the list is the caller's to free. */
+static int *worker_sockets(const struct net_server *s, unsigned worker, size_t *n)
 {
     int *sockets = base_alloc((s->n_endpoints + 1) * sizeof(*sockets));
 
-    for (size_t i = 0; i < s->n_endpoints; i++)
-        sockets[i] = s->endpoints[i].udp[worker];
+    *n = 0;
+    for (size_t i = 0; i < s->n_endpoints; i++) {
+        if (s->endpoints[i].transport == ANSWER_UDP)
+            sockets[(*n)++] = s->endpoints[i].udp[worker];
+    }
     return sockets;
 }
 
 /* The list is the caller's to free. */
 static struct stream_settings stream_settings(const struct net_server *s,
-                                              const struct net_settings *settings)
+                                              const struct net_settings *settings,
+                                              struct tls_server *tls)
 {
     struct stream_listener *listeners = base_zalloc(s->n_endpoints + 1, sizeof(*listeners));
 
     for (size_t i = 0; i < s->n_endpoints; i++)
-        listeners[i] = (struct stream_listener){s->endpoints[i].listeners, ANSWER_TCP};
+        listeners[i] = (struct stream_listener){
+            s->endpoints[i].listeners,
+            s->endpoints[i].transport == ANSWER_UDP ? ANSWER_TCP : s->endpoints[i].transport};
     return (struct stream_settings){.listeners = listeners,
                                     .n_listeners = s->n_endpoints,
                                     .idle_ms = settings->tcp_idle_ms,
-                                    .max_connections = settings->tcp_max_connections};
+                                    .max_connections = settings->tcp_max_connections,
+                                    .tls = tls,
+                                    .doh_path = settings->doh_path};
 }
 
 /* The sockets are somebody else's to close. */
@@ -208,6 +246,31 @@ static void set_endpoints(struct net_server *s, struct endpoint *fresh, size_t n
     s->n_endpoints = n;
 }
 
+/* *out stays NULL where nothing listens that needs it. */
+static struct outcome make_tls(const struct net_settings *settings, struct tls_server **out,
+                               struct errors *errors)
+{
+    struct tls_server_settings t = {.pairs = settings->certificates,
+                                    .n_pairs = settings->n_certificates,
+                                    .min_version = settings->min_tls_version,
+                                    .name = "gslb-dns",
+                                    .alpn = stream_on_alpn};
+
+    if (settings->tls.n == 0 && settings->https.n == 0)
+        return OUTCOME_OK;
+    *out = tls_server_new(&t, errors);
+    return *out != NULL ? OUTCOME_OK : OUTCOME_FAILED;
+}
+
+struct outcome net_check(const struct net_settings *settings, struct errors *errors)
+{
+    struct tls_server *tls = NULL;
+    struct outcome outcome = make_tls(settings, &tls, errors);
+
+    tls_server_unref(tls);
+    return outcome;
+}
+
 static unsigned wanted_workers(const struct net_settings *settings)
 {
     return settings->workers > 0 ? settings->workers : net_cpu_count();
@@ -225,53 +288,67 @@ struct net_server *net_server_start(const struct net_settings *settings,
     struct net_server *s = base_zalloc(1, sizeof(*s));
     struct endpoint *endpoints;
     struct stream_settings streams;
+    struct tls_server *tls = NULL;
+    size_t n;
 
     s->handler = *handler;
     s->n_workers = wanted_workers(settings);
     s->n_tcp_threads = wanted_tcp_threads(settings);
-    endpoints = make_endpoints(s, settings, errors);
-    if (endpoints == NULL) {
+    if (has_failed(make_tls(settings, &tls, errors)) ||
+        (endpoints = make_endpoints(s, settings, errors, &n)) == NULL) {
+        tls_server_unref(tls);
         free(s);
         return NULL;
     }
-    set_endpoints(s, endpoints, settings->n_listen);
+    set_endpoints(s, endpoints, n);
     s->workers = base_zalloc(s->n_workers, sizeof(struct udp_worker *));
     for (unsigned i = 0; i < s->n_workers; i++) {
-        int *sockets = worker_sockets(s, i);
+        size_t n_sockets;
+        int *sockets = worker_sockets(s, i, &n_sockets);
 
-        s->workers[i] = udp_worker_start(i, sockets, s->n_endpoints, &s->handler, metrics);
+        s->workers[i] = udp_worker_start(i, sockets, n_sockets, &s->handler, metrics);
         free(sockets);
     }
-    streams = stream_settings(s, settings);
+    streams = stream_settings(s, settings, tls);
     s->streams = stream_server_start(&streams, s->n_tcp_threads, &s->handler, metrics);
     free((void *)streams.listeners);
+    tls_server_unref(tls);
     return s;
 }
 
 struct outcome net_server_update(struct net_server *s, const struct net_settings *settings,
                                  struct errors *errors)
 {
-    struct endpoint *endpoints = make_endpoints(s, settings, errors);
+    struct endpoint *endpoints;
     struct stream_settings streams;
+    struct tls_server *tls = NULL;
+    size_t n;
 
-    if (endpoints == NULL)
+    if (has_failed(make_tls(settings, &tls, errors)))
         return OUTCOME_FAILED;
+    endpoints = make_endpoints(s, settings, errors, &n);
+    if (endpoints == NULL) {
+        tls_server_unref(tls);
+        return OUTCOME_FAILED;
+    }
     if (wanted_workers(settings) != s->n_workers)
         errors_warn(errors, settings->listen_place,
                     "the number of workers stays %u until the next start", s->n_workers);
     if (settings->tcp_threads > 0 && settings->tcp_threads != s->n_tcp_threads)
         errors_warn(errors, settings->listen_place,
                     "the number of TCP threads stays %u until the next start", s->n_tcp_threads);
-    set_endpoints(s, endpoints, settings->n_listen);
+    set_endpoints(s, endpoints, n);
     for (unsigned i = 0; i < s->n_workers; i++) {
-        int *sockets = worker_sockets(s, i);
+        size_t n_sockets;
+        int *sockets = worker_sockets(s, i, &n_sockets);
 
-        udp_worker_update(s->workers[i], sockets, s->n_endpoints);
+        udp_worker_update(s->workers[i], sockets, n_sockets);
         free(sockets);
     }
-    streams = stream_settings(s, settings);
+    streams = stream_settings(s, settings, tls);
     stream_server_update(s->streams, &streams);
     free((void *)streams.listeners);
+    tls_server_unref(tls);
     return OUTCOME_OK;
 }
 

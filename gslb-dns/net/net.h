@@ -20,10 +20,22 @@
 #include "common/error/error.h"
 #include "gslb-dns/stream/stream.h"
 
+/* Addresses for one transport. */
+struct net_addresses {
+    const struct addr *listen; /* port 0: the kernel's choice */
+    size_t n;
+    struct place place; /* for messages */
+};
+
 struct net_settings {
     const struct addr *listen; /* UDP and TCP; at least one; port 0: the kernel's choice */
     size_t n_listen;
-    struct place listen_place;    /* for messages */
+    struct place listen_place; /* for messages */
+    struct net_addresses tls, https;
+    const struct tls_files *certificates; /* where one of these listens; read anew by each update */
+    size_t n_certificates;
+    int min_tls_version;
+    const char *doh_path;         /* stays until the next update */
     unsigned workers;             /* UDP threads, 0: one per CPU */
     unsigned tcp_threads;         /* 0: as many as workers */
     uint32_t tcp_idle_ms;         /* without a whole query, or without reading what was answered */
@@ -43,7 +55,11 @@ MUST_USE struct outcome net_server_update(struct net_server *s, const struct net
 /* Answers what has been received, closes, joins its threads and frees s. */
 void net_server_stop(struct net_server *s);
 
-/* Where it listens, by the index in settings.listen; with the port that the kernel chose. */
+/* Whether the certificates can be loaded, without serving. */
+MUST_USE struct outcome net_check(const struct net_settings *settings, struct errors *errors);
+
+/* Where it listens, by the index in settings.listen, then tls, then https; with the port that the
+ * kernel chose. */
 struct addr net_server_address(const struct net_server *s, size_t i);
 /* Connections that are open now. Any thread. */
 size_t net_server_connections(const struct net_server *s, enum answer_transport transport);

@@ -19,7 +19,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+enum {
+    HANDSHAKES_AT_ONCE = 8, /* in a turn of the loop */
+    UNFINISHED_MS = 5000,
+    UNFINISHED_SHARE = 4,  /* a quarter of all connections may be unfinished, … */
+    UNFINISHED_LEAST = 16, /* … and this many in any case */
+};
 
 /* ---- life ---- */
 
@@ -34,18 +42,29 @@ static void end_transfers(struct connection *c)
     }
 }
 
+static void leave_list(struct connection *c)
+{
+    struct worker *w = c->worker;
+
+    TAILQ_REMOVE(c->is_unfinished ? &w->unfinished : &w->by_use, c, by_use);
+    w->n_unfinished -= c->is_unfinished;
+}
+
 void connection_close(struct connection *c, int why)
 {
     struct worker *w = c->worker;
 
     worker_count(w, (enum answer_counter)why);
-    TAILQ_REMOVE(&w->by_use, c, by_use);
+    leave_list(c);
+    if (c->is_waiting)
+        TAILQ_REMOVE(&w->waiting, c, waiting);
     w->n_connections--;
     shares_return(w->shares, c->client, c->transport);
     end_transfers(c);
+    frame_h2_free(c);
     event_free(c->readable);
     event_free(c->writable);
-    close(c->fd);
+    transport_close(c);
     free(c->in.p);
     free(c->out.p);
     free(c);
@@ -53,14 +72,36 @@ void connection_close(struct connection *c, int why)
 
 void connection_mark_used(struct connection *c)
 {
+    leave_list(c);
+    c->is_unfinished = false;
     c->used_ms = clock_coarse_ms();
-    TAILQ_REMOVE(&c->worker->by_use, c, by_use);
     TAILQ_INSERT_TAIL(&c->worker->by_use, c, by_use);
 }
 
 struct connection *connection_oldest(struct worker *w)
 {
-    return TAILQ_FIRST(&w->by_use);
+    struct connection *idle = TAILQ_FIRST(&w->by_use), *unfinished = TAILQ_FIRST(&w->unfinished);
+    bool is_many = w->n_unfinished * UNFINISHED_SHARE > w->n_connections;
+
+    return unfinished != NULL && (is_many || idle == NULL) ? unfinished : idle;
+}
+
+static void end_unfinished(struct worker *w, struct connection *c)
+{
+    worker_count(w, ANSWER_COUNTER_HANDSHAKE_TIMEOUT);
+    connection_close(c, ANSWER_COUNTER_TCP_CLOSED_HANDSHAKE);
+}
+
+void connection_end_idle(struct worker *w, int64_t now_ms)
+{
+    uint32_t limit_ms = w->idle_ms < UNFINISHED_MS ? w->idle_ms : UNFINISHED_MS;
+    struct connection *c;
+
+    while ((c = TAILQ_FIRST(&w->by_use)) != NULL && c->used_ms <= now_ms - w->idle_ms)
+        connection_close(c, c->is_writing ? ANSWER_COUNTER_TCP_CLOSED_SLOW
+                                          : ANSWER_COUNTER_TCP_CLOSED_IDLE);
+    while ((c = TAILQ_FIRST(&w->unfinished)) != NULL && c->used_ms <= now_ms - limit_ms)
+        end_unfinished(w, c);
 }
 
 void connection_add_transfer(struct connection *c, struct answer_stream *stream)
@@ -113,25 +154,24 @@ static void keep_unsent(struct connection *c, const struct iovec *pieces, size_t
 
 int connection_write(struct connection *c, struct iovec *pieces, size_t n)
 {
-    struct msghdr m = {.msg_iov = pieces, .msg_iovlen = n};
-    ssize_t sent = sendmsg(c->fd, &m, MSG_NOSIGNAL);
+    ssize_t sent = transport_write(c, pieces, n);
 
-    if (sent < 0) {
-        if (errno != EAGAIN && errno != EINTR)
-            return error_counter();
-        sent = 0;
-    }
-    keep_unsent(c, pieces, n, (size_t)sent);
+    if (sent == IO_BROKEN)
+        return error_counter();
+    keep_unsent(c, pieces, n, sent > 0 ? (size_t)sent : 0);
     return GOES_ON;
 }
 
 /* Some of what was kept; whether all of it has gone, c->is_blocked says. */
 static int flush(struct connection *c)
 {
-    ssize_t sent = send(c->fd, c->out.p, c->out.n, MSG_NOSIGNAL);
+    struct iovec rest = {c->out.p, c->out.n};
+    ssize_t sent = transport_write(c, &rest, 1);
 
-    if (sent < 0)
-        return errno == EAGAIN || errno == EINTR ? GOES_ON : error_counter();
+    if (sent == IO_BROKEN)
+        return error_counter();
+    if (sent <= 0)
+        return GOES_ON;
     connection_mark_used(c);
     rest_keep(&c->out, c->out.p + sent, c->out.n - (size_t)sent);
     c->is_blocked = c->out.n > 0;
@@ -140,6 +180,11 @@ static int flush(struct connection *c)
 
 /* ---- steps ---- */
 
+static int serve(struct connection *c, const uint8_t *p, size_t n)
+{
+    return c->transport == ANSWER_HTTPS ? frame_h2_serve(c, p, n) : frame_dns_serve(c, p, n);
+}
+
 /* One read: other connections wait. The rest of last time comes before what is read. */
 static int read_and_serve(struct connection *c)
 {
@@ -147,17 +192,19 @@ static int read_and_serve(struct connection *c)
     ssize_t n;
 
     ensure(c->in.n < FRAME + MESSAGE_MAX);
-    n = read(c->fd, w->read_buffer + c->in.n, READ_BYTES - c->in.n);
-    if (n < 0)
-        return errno == EAGAIN || errno == EINTR ? GOES_ON : error_counter();
-    if (n == 0) {
+    n = transport_read(c, w->read_buffer + c->in.n, READ_BYTES - c->in.n);
+    if (n == IO_WAIT)
+        return GOES_ON;
+    if (n == IO_BROKEN)
+        return error_counter();
+    if (n == IO_END) {
         /* Also of a half-closed stream: what was asked on it has been answered, or is still. */
         c->is_ended = c->n_transfers > 0;
         return c->is_ended ? GOES_ON : ANSWER_COUNTER_TCP_CLOSED_PEER;
     }
     if (c->in.n > 0)
         memcpy(w->read_buffer, c->in.p, c->in.n);
-    return frame_dns_serve(c, w->read_buffer, c->in.n + (size_t)n);
+    return serve(c, w->read_buffer, c->in.n + (size_t)n);
 }
 
 /* Flushes what was kept, sends on what is being transferred; then the messages that had to wait. */
@@ -165,10 +212,12 @@ static int write_and_serve(struct connection *c)
 {
     int end = c->is_blocked ? flush(c) : GOES_ON;
 
+    if (end == GOES_ON && !c->is_blocked && c->h2 != NULL)
+        end = frame_h2_flush(c);
     if (end == GOES_ON && !c->is_blocked && c->n_transfers > 0)
         end = frame_dns_transfer(c);
     if (end == GOES_ON && !c->is_blocked && c->in.n > 0)
-        end = frame_dns_serve(c, c->in.p, c->in.n);
+        end = serve(c, c->in.p, c->in.n);
     return end;
 }
 
@@ -199,7 +248,56 @@ static void finish_step(struct connection *c, int end)
     set_event(c->readable, &c->is_reading,
               !c->is_blocked && !c->is_ended && c->n_transfers < TRANSFERS_MAX);
     set_event(c->writable, &c->is_writing, !is_done);
+    if (c->is_reading && c->has_more)
+        event_active(c->readable, EV_READ, 0);
 }
+
+/* ---- handshakes ---- */
+
+static void wait_for_turn(struct connection *c)
+{
+    static const struct timeval now = {0};
+    struct worker *w = c->worker;
+
+    set_event(c->readable, &c->is_reading, false);
+    set_event(c->writable, &c->is_writing, false);
+    c->is_waiting = true;
+    TAILQ_INSERT_TAIL(&w->waiting, c, waiting);
+    event_add(w->turn, &now);
+}
+
+/* What came with its last flight is looked at at once. */
+static void go_on_with_handshake(struct connection *c)
+{
+    bool is_done = false;
+    int end = transport_handshake(c, &is_done);
+
+    if (end != GOES_ON) {
+        connection_close(c, end);
+    } else if (is_done) {
+        connection_mark_used(c);
+        finish_step(c, read_and_serve(c));
+    } else {
+        set_event(c->readable, &c->is_reading, !SSL_want_write(c->ssl));
+        set_event(c->writable, &c->is_writing, SSL_want_write(c->ssl));
+    }
+}
+
+void connection_take_turns(struct worker *w)
+{
+    static const struct timeval now = {0};
+    struct connection *c;
+
+    for (int i = 0; i < HANDSHAKES_AT_ONCE && (c = TAILQ_FIRST(&w->waiting)) != NULL; i++) {
+        TAILQ_REMOVE(&w->waiting, c, waiting);
+        c->is_waiting = false;
+        go_on_with_handshake(c);
+    }
+    if (!TAILQ_EMPTY(&w->waiting))
+        event_add(w->turn, &now);
+}
+
+/* ---- events ---- */
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
@@ -207,7 +305,10 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    finish_step(c, read_and_serve(c));
+    if (c->is_unfinished)
+        wait_for_turn(c);
+    else
+        finish_step(c, read_and_serve(c));
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
@@ -216,19 +317,39 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    finish_step(c, write_and_serve(c));
+    if (c->is_unfinished)
+        wait_for_turn(c);
+    else
+        finish_step(c, write_and_serve(c));
 }
 
 void connection_stop(struct connection *c)
 {
-    int end = c->is_blocked ? write_and_serve(c) : read_and_serve(c);
+    int end;
 
+    if (c->is_unfinished) {
+        connection_close(c, ANSWER_COUNTER_TCP_CLOSED_STOP);
+        return;
+    }
+    end = c->is_blocked ? write_and_serve(c) : read_and_serve(c);
+    if (end == GOES_ON && c->h2 != NULL) {
+        frame_h2_goaway(c);
+        end = frame_h2_flush(c);
+    }
     if (end == GOES_ON && c->n_transfers == 0)
         end = ANSWER_COUNTER_TCP_CLOSED_STOP;
     finish_step(c, end);
 }
 
 /* ---- opening ---- */
+
+static void keep_unfinished_limit(struct worker *w)
+{
+    size_t limit = w->max_connections / w->n_workers / UNFINISHED_SHARE;
+
+    while (w->n_unfinished >= (limit > UNFINISHED_LEAST ? limit : UNFINISHED_LEAST))
+        connection_close(TAILQ_FIRST(&w->unfinished), ANSWER_COUNTER_TCP_CLOSED_EVICTED);
+}
 
 void connection_open(struct worker *w, int fd, const struct addr *peer,
                      enum answer_transport transport)
@@ -257,6 +378,15 @@ void connection_open(struct worker *w, int fd, const struct addr *peer,
     c->writable = event_new(base, fd, EV_WRITE | EV_PERSIST, on_writable, c);
     ensure(c->readable != NULL && c->writable != NULL);
     set_event(c->readable, &c->is_reading, true);
-    TAILQ_INSERT_TAIL(&w->by_use, c, by_use);
     w->n_connections++;
+    c->is_unfinished = transport != ANSWER_TCP;
+    if (!c->is_unfinished) {
+        TAILQ_INSERT_TAIL(&w->by_use, c, by_use);
+        return;
+    }
+    keep_unfinished_limit(w);
+    TAILQ_INSERT_TAIL(&w->unfinished, c, by_use);
+    w->n_unfinished++;
+    if (!transport_begin_tls(c))
+        connection_close(c, ANSWER_COUNTER_TCP_CLOSED_ERROR);
 }

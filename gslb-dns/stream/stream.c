@@ -10,6 +10,7 @@
 #include "common/clock/clock.h"
 #include "common/loop/loop.h"
 #include "common/snapshot/snapshot.h"
+#include "common/tls/tls.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -148,24 +149,31 @@ static void finish_stop(struct worker *w)
     while ((c = connection_oldest(w)) != NULL)
         connection_close(c, ANSWER_COUNTER_TCP_CLOSED_STOP);
     event_free(w->tick);
-    w->tick = NULL;
+    event_free(w->turn);
+    tls_server_unref(w->tls);
     snapshot_reader_stop();
     sem_post(&w->stop->done);
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    connection_take_turns(arg);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *w = arg;
     int64_t now_ms = clock_coarse_ms();
-    struct connection *c;
 
     (void)fd;
     (void)what;
     if (w->is_paused)
         resume_accepting(w);
-    while ((c = connection_oldest(w)) != NULL && c->used_ms <= now_ms - w->idle_ms)
-        connection_close(c, c->is_writing ? ANSWER_COUNTER_TCP_CLOSED_SLOW
-                                          : ANSWER_COUNTER_TCP_CLOSED_IDLE);
+    connection_end_idle(w, now_ms);
+    if (w->is_first)
+        tls_tickets_rotate(clock_wall_s());
     if (w->is_stopping && (w->n_connections == 0 || now_ms >= w->stop_at_ms))
         finish_stop(w);
 }
@@ -231,6 +239,9 @@ static void apply_settings(void *arg)
 
     w->idle_ms = settings->idle_ms;
     w->max_connections = settings->max_connections > 0 ? settings->max_connections : 1;
+    tls_server_unref(w->tls);
+    w->tls = settings->tls != NULL ? tls_server_ref(settings->tls) : NULL;
+    w->doh_path = settings->doh_path;
     take_listeners(w, order);
     worker_keep_limit(w, w->max_connections / w->n_workers);
     sem_post(&order->done);
@@ -244,7 +255,8 @@ static void begin_serving(void *arg)
 
     snapshot_reader_start();
     w->tick = event_new(loop_base(w->loop), -1, EV_PERSIST, on_tick, w);
-    ensure(w->tick != NULL);
+    w->turn = event_new(loop_base(w->loop), -1, 0, on_turn, w);
+    ensure(w->tick != NULL && w->turn != NULL);
     event_add(w->tick, &tick);
     apply_settings(arg);
 }
@@ -263,6 +275,8 @@ static void end_serving(void *arg)
     w->is_stopping = true;
     w->stop_at_ms = clock_coarse_ms() + STOP_MS;
     w->stop = order;
+    while ((c = TAILQ_FIRST(&w->unfinished)) != NULL)
+        connection_stop(c);
     for (c = TAILQ_FIRST(&w->by_use); c != NULL; c = next) {
         next = TAILQ_NEXT(c, by_use);
         connection_stop(c);
@@ -282,7 +296,10 @@ static struct worker *make_worker(const struct stream_server *s, unsigned number
     w->context = handler->open(handler->arg, w->counters);
     w->shares = s->shares;
     w->n_workers = s->n_workers;
+    w->is_first = number == 0;
     TAILQ_INIT(&w->by_use);
+    TAILQ_INIT(&w->unfinished);
+    TAILQ_INIT(&w->waiting);
     snprintf(name, sizeof(name), "dns-tcp-%u", number);
     w->loop = loop_new(name);
     return w;

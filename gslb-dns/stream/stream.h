@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * stream: messages in, messages out, over connections. A connection is a transport (plain TCP, TLS)
- * below a framing (the two bytes of RFC 1035 section 4.2.2), and what a message is stands behind
- * the one function pointer that UDP has too.
+ * below a framing (the two bytes of RFC 1035 section 4.2.2, HTTP/2), and what a message is stands
+ * behind the one function pointer that UDP has too.
  *
  *   readable ─▶ transport ─▶ framing ─▶ answer every whole message ─▶ framing ─▶ one write
  *
@@ -21,6 +21,7 @@
 #include "common/addr/addr.h"
 #include "common/base/base.h"
 #include "common/metrics/metrics.h"
+#include "common/tls/tls.h"
 #include "gslb-dns/answer/answer.h"
 
 /* What answers, for all of net. */
@@ -50,7 +51,14 @@ struct stream_settings {
     size_t n_listeners;
     uint32_t idle_ms;         /* without a whole query, or without reading what was answered */
     uint32_t max_connections; /* of all threads together */
+    struct tls_server *tls;   /* of listeners with TLS; made with stream_on_alpn. Each thread takes
+                                 a reference; connections keep what they began with */
+    const char *doh_path;     /* where DNS over HTTPS is served */
 };
+
+/* Chooses "dot" or "h2", by where the connection came. */
+int stream_on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,
+                   const unsigned char *offered, unsigned n, void *arg);
 
 struct stream_server;
 struct stream_server *stream_server_start(const struct stream_settings *settings,
