@@ -40,6 +40,7 @@ struct answer_context {
     const struct snapshot_slot *world;
     struct metrics_block *counters;
     uint64_t random;
+    struct guard guard;
     struct wire_name names[2]; /* the chain's current name and the next */
     struct link chain[CHAIN_MAX];
     size_t n_chain; /* those before the current name */
@@ -64,6 +65,7 @@ void answer_batch(struct answer_context *c, struct answer_query *queries, size_t
 {
     const struct world *w = snapshot_read(c->world);
 
+    c->guard.is_timed = false;
     while (n > 0) {
         size_t group = n < GROUP ? n : GROUP;
 
@@ -154,7 +156,7 @@ static void find_name(const struct world *w, const struct answer_query *io, stru
 
 /* ---- step 3 ---- */
 
-static void explain_verdict(struct message *m, const struct slot *s);
+static void explain_verdict(struct message *m, const struct slot *s, const struct world *w);
 static void answer_question(struct answer_context *c, const struct world *w, struct slot *s,
                             struct message *m);
 
@@ -165,7 +167,7 @@ static enum answer_counter rcode_counter(enum wire_rcode rcode)
         [WIRE_SERVFAIL] = ANSWER_COUNTER_SERVFAIL, [WIRE_NXDOMAIN] = ANSWER_COUNTER_NXDOMAIN,
         [WIRE_NOTIMP] = ANSWER_COUNTER_NOTIMP,     [WIRE_REFUSED] = ANSWER_COUNTER_REFUSED,
         [WIRE_YXDOMAIN] = ANSWER_COUNTER_YXDOMAIN, [WIRE_NOTAUTH] = ANSWER_COUNTER_NOTAUTH,
-        [WIRE_BADVERS] = ANSWER_COUNTER_BADVERS,
+        [WIRE_BADVERS] = ANSWER_COUNTER_BADVERS,   [WIRE_BADCOOKIE] = ANSWER_COUNTER_BADCOOKIE,
     };
     return counters[rcode];
 }
@@ -173,13 +175,20 @@ static enum answer_counter rcode_counter(enum wire_rcode rcode)
 static uint32_t compose(struct answer_context *c, const struct world *w,
                         const struct answer_query *io, struct slot *s)
 {
+    enum guard_verdict guard = GUARD_PASS;
     struct message m;
 
     if (s->verdict == WIRE_DROP_RUNT || s->verdict == WIRE_DROP_RESPONSE)
         return 0;
     message_begin(&m, io, &s->q, w);
-    if (s->verdict != WIRE_OK) {
-        explain_verdict(&m, s);
+    if (unlikely(guard_is_due(&s->q, w)))
+        guard = guard_judge(&c->guard, &m, &s->q, w);
+    if (unlikely(guard == GUARD_DROP))
+        return 0;
+    if (unlikely(guard == GUARD_STOP)) {
+        ; /* m is what is due */
+    } else if (s->verdict != WIRE_OK) {
+        explain_verdict(&m, s, w);
     } else if (unlikely(w == NULL)) {
         m.rcode = WIRE_SERVFAIL;
         m.ede = EDE_NOT_READY;
@@ -192,14 +201,18 @@ static uint32_t compose(struct answer_context *c, const struct world *w,
     return message_finish(&m, &s->q, w);
 }
 
-static void explain_verdict(struct message *m, const struct slot *s)
+static void explain_verdict(struct message *m, const struct slot *s, const struct world *w)
 {
+    if (s->verdict == WIRE_CHAOS && chaos_answer(m, &s->q, w))
+        return;
     m->rcode = wire_verdict_rcode(s->verdict);
     if (s->verdict == WIRE_BAD_TRANSFER)
         m->ede = EDE_PROHIBITED;
-    else if (s->verdict == WIRE_BAD_CLASS)
+    else if (s->verdict == WIRE_CHAOS)
+        m->ede = EDE_NOT_AUTHORITATIVE;
+    else if (s->verdict == WIRE_BAD_CLASS || s->verdict == WIRE_BAD_OPCODE)
         m->ede = EDE_NOT_SUPPORTED;
-    else if (s->verdict == WIRE_BAD_METATYPE && s->q.qtype == WIRE_NXNAME)
+    else if (s->verdict == WIRE_BAD_METATYPE)
         m->ede = EDE_INVALID_QUERY_TYPE; /* RFC 9824 section 3.5 */
 }
 
@@ -509,6 +522,7 @@ struct answer_context *answer_context_new(const struct snapshot_slot *world,
 
     c->world = world;
     c->counters = counters;
+    c->guard.counters = counters;
     if (getrandom(&c->random, sizeof(c->random), GRND_NONBLOCK) != sizeof(c->random))
         c->random = (uint64_t)(uintptr_t)c;
     c->random |= 1; /* never zero, or it would stay so */

@@ -47,6 +47,27 @@
     X(YXDOMAIN, "gslb_dns_answers_total{rcode=\"YXDOMAIN\"}", "Answers by RCODE.")                 \
     X(NOTAUTH, "gslb_dns_answers_total{rcode=\"NOTAUTH\"}", "Answers by RCODE.")                   \
     X(BADVERS, "gslb_dns_answers_total{rcode=\"BADVERS\"}", "Answers by RCODE.")                   \
+    X(BADCOOKIE, "gslb_dns_answers_total{rcode=\"BADCOOKIE\"}", "Answers by RCODE.")               \
+    X(COOKIE_ABSENT, "gslb_dns_cookies_total{cookie=\"client\"}",                                  \
+      "Queries with a cookie, by whether it is good: client asks for one.")                        \
+    X(COOKIE_VALID, "gslb_dns_cookies_total{cookie=\"valid\"}",                                    \
+      "Queries with a cookie, by whether it is good: client asks for one.")                        \
+    X(COOKIE_INVALID, "gslb_dns_cookies_total{cookie=\"invalid\"}",                                \
+      "Queries with a cookie, by whether it is good: client asks for one.")                        \
+    X(LIMIT_PASSED, "gslb_dns_rate_limit_total{verdict=\"passed\"}",                               \
+      "Answers that the limit was asked about.")                                                   \
+    X(LIMIT_EXEMPT, "gslb_dns_rate_limit_total{verdict=\"exempt\"}",                               \
+      "Answers that the limit was asked about.")                                                   \
+    X(LIMIT_ADDRESS, "gslb_dns_rate_limit_total{verdict=\"address\"}",                             \
+      "Answers that the limit was asked about.")                                                   \
+    X(LIMIT_NETWORK, "gslb_dns_rate_limit_total{verdict=\"network\"}",                             \
+      "Answers that the limit was asked about.")                                                   \
+    X(LIMIT_DROPPED, "gslb_dns_rate_limited_total{action=\"dropped\"}",                            \
+      "Answers above the limit: what was done.")                                                   \
+    X(LIMIT_SLIPPED, "gslb_dns_rate_limited_total{action=\"truncated\"}",                          \
+      "Answers above the limit: what was done.")                                                   \
+    X(LIMIT_BADCOOKIE, "gslb_dns_rate_limited_total{action=\"badcookie\"}",                        \
+      "Answers above the limit: what was done.")                                                   \
     X(NODATA, "gslb_dns_nodata_total", "NOERROR answers that say: no records of this type.")       \
     X(REFERRAL, "gslb_dns_referrals_total", "Answers that refer to a child zone.")                 \
     X(TRUNCATED, "gslb_dns_truncated_total", "Answers with TC, to be asked again by TCP.")         \

@@ -5,6 +5,7 @@
 
 #include "common/bytes/bytes.h"
 #include "gslb-dns/answer/answer.h"
+#include "gslb-dns/cookie/cookie.h"
 
 enum {
     CHAIN_MAX = 16,         /* CNAME and DNAME links in one answer */
@@ -40,6 +41,7 @@ struct message {
     bool is_authoritative, is_truncated;
     uint8_t scope; /* the longest of the chain, RFC 7871 section 7.2.1 */
     enum ede ede;
+    uint8_t cookie[COOKIE_BYTES]; /* where message_has_cookie: guard_judge's */
 
     /* The name that is being answered: the question's, then the last link of the chain. */
     const struct wire_name *name;
@@ -49,6 +51,39 @@ struct message {
 /* name with its suffix, the owner of a DNAME, replaced (RFC 6672 section 2.2); false: too long. */
 MUST_USE bool answer_substitute(const struct wire_name *name, uint8_t owner_bytes,
                                 const struct wire_name *target, struct wire_name *out);
+
+/* What guards the answers of one thread. */
+struct guard {
+    struct metrics_block *counters;
+    bool is_timed; /* the clocks have been read for this batch */
+    uint32_t wall_s, mono_ms;
+    uint32_t n_held; /* answers above the limit, for its slip */
+};
+
+enum guard_verdict {
+    GUARD_PASS,
+    GUARD_STOP, /* m is the answer: BADCOOKIE or TC */
+    GUARD_DROP, /* no answer */
+};
+
+/* Does a cookie go back? */
+static inline bool message_has_cookie(const struct wire_query *q, const struct world *w)
+{
+    return q->cookie_bytes > 0 && w != NULL && w->cookies != NULL;
+}
+
+/* Has guard_judge something to judge? */
+static inline bool guard_is_due(const struct wire_query *q, const struct world *w)
+{
+    return w != NULL && (q->cookie_bytes > 0 || w->limit != NULL);
+}
+
+/* Fills m->cookie, and what an answer is that it stops. */
+enum guard_verdict guard_judge(struct guard *g, struct message *m, const struct wire_query *q,
+                               const struct world *w);
+
+/* Answers a question of class CHAOS; false: nobody has configured that. */
+MUST_USE bool chaos_answer(struct message *m, const struct wire_query *q, const struct world *w);
 
 /* Question and limits. */
 void message_begin(struct message *m, const struct answer_query *io, const struct wire_query *q,

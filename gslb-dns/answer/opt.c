@@ -9,11 +9,14 @@ enum {
     OPTION_HEAD = 4,
     OPTION_NSID = 3,
     OPTION_ECS = 8,
+    OPTION_COOKIE = 10,
     OPTION_KEEPALIVE = 11,
+    OPTION_PADDING = 12,
     OPTION_EDE = 15,
     ECS_FIXED = 4,
     NSID_MAX = 128,
     EDNS_DO = 0x80,
+    PADDING_BLOCK = 468, /* RFC 8467 section 4.1 */
 };
 
 static size_t ecs_address_bytes(const struct wire_query *q)
@@ -41,6 +44,8 @@ uint32_t opt_size(const struct wire_query *q, const struct world *w,
         return 0;
     if (q->ecs.is_present)
         n += OPTION_HEAD + ECS_FIXED + (uint32_t)ecs_address_bytes(q);
+    if (unlikely(message_has_cookie(q, w)))
+        n += OPTION_HEAD + COOKIE_BYTES;
     if (unlikely(wants_nsid(q, w)))
         n += OPTION_HEAD + (uint32_t)strnlen(w->nsid, NSID_MAX);
     if (unlikely(wants_keepalive(q, transport)))
@@ -66,6 +71,29 @@ static uint8_t *put_ecs(uint8_t *p, const struct wire_query *q, uint8_t scope)
     p[3] = scope;
     memcpy(p + ECS_FIXED, q->ecs.address.bytes, n);
     return p + ECS_FIXED + n;
+}
+
+static uint8_t *put_cookie(uint8_t *p, const uint8_t *cookie)
+{
+    p = put_option(p, OPTION_COOKIE, COOKIE_BYTES);
+    memcpy(p, cookie, COOKIE_BYTES);
+    return p + COOKIE_BYTES;
+}
+
+/* Only where it hides something, and only for a query that was padded (RFC 7830 section 4): up to
+ * a whole number of blocks, or to the end of the room. */
+static uint8_t *put_padding(const struct message *m, uint8_t *p)
+{
+    size_t used = (size_t)(p - m->out) + OPTION_HEAD, padded;
+
+    if (used > m->cap)
+        return p;
+    padded = (used + PADDING_BLOCK - 1) / PADDING_BLOCK * PADDING_BLOCK;
+    if (padded > m->cap)
+        padded = m->cap;
+    p = put_option(p, OPTION_PADDING, padded - used);
+    memset(p, 0, padded - used);
+    return p + (padded - used);
 }
 
 static uint8_t *put_nsid(uint8_t *p, const char *nsid)
@@ -115,12 +143,16 @@ void opt_write(struct message *m, const struct wire_query *q, const struct world
     opt[8] = 0;
     if (q->ecs.is_present)
         p = put_ecs(p, q, m->scope);
+    if (unlikely(message_has_cookie(q, w)))
+        p = put_cookie(p, m->cookie);
     if (unlikely(wants_nsid(q, w)))
         p = put_nsid(p, w->nsid);
     if (unlikely(wants_keepalive(q, m->io->transport)))
         p = put_keepalive(p, m->io->keepalive_ms);
     if (unlikely(m->ede != EDE_NONE))
         p = put_ede(m, p);
+    if (unlikely(q->has_padding) && answer_is_encrypted(m->io->transport))
+        p = put_padding(m, p);
     bytes_put_u16(opt + 9, (uint16_t)(p - opt - OPT_FIXED));
     m->at = (uint32_t)(p - m->out);
     m->counts[SECTION_ADDITIONAL]++;

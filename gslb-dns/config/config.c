@@ -320,6 +320,7 @@ struct config *config_load(const char *path, struct errors *errors)
         *c = file.config;
         c->path = arena_strndup(&arena, path, strlen(path));
         build(&k);
+        config_read_secrets(k.f, &c->cookies, errors);
         conf_close(k.f);
     }
     c->arena = arena;

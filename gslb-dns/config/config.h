@@ -10,6 +10,7 @@
 #include "common/addr/addr.h"
 #include "common/arena/arena.h"
 #include "common/error/error.h"
+#include "gslb-dns/cookie/cookie.h"
 
 /* An edge: one machine with edge-proxy, known by the name in its certificate. */
 struct config_edge {
@@ -95,6 +96,28 @@ struct config_control {
     struct place tls_place;
 };
 
+enum config_cookie_rule { CONFIG_COOKIE_NEVER, CONFIG_COOKIE_UNDER_LIMIT, CONFIG_COOKIE_ALWAYS };
+
+struct config_cookies {
+    bool is_off;
+    const char *secrets_path; /* NULL: the process makes up its own */
+    struct place secrets_place;
+    enum config_cookie_rule require;
+    struct cookie_secrets secrets; /* as the file has them; n 0: no file */
+};
+
+struct config_rate_limit {
+    uint32_t per_second; /* 0: no limit */
+    uint32_t slip;       /* 0: nothing is sent above the limit */
+    const struct prefix *exempt;
+    size_t n_exempt;
+};
+
+/* What queries of class CHAOS are told; NULL: nothing. */
+struct config_identity {
+    const char *version, *id;
+};
+
 struct config {
     struct arena arena; /* everything below lives here */
     const char *path;
@@ -111,7 +134,10 @@ struct config {
     uint32_t workers;           /* 0: one per CPU */
     uint32_t udp_payload_bytes; /* largest UDP answer (EDNS buffer size we announce) */
     const char *nsid;           /* NULL: not told */
-    uint32_t tcp_threads;       /* 0: as many as workers */
+    struct config_identity identity;
+    struct config_cookies cookies;
+    struct config_rate_limit rate_limit;
+    uint32_t tcp_threads; /* 0: as many as workers */
     uint32_t tcp_idle_ms, tcp_max_connections;
     struct addr metrics; /* length 0: off */
     struct place metrics_place;

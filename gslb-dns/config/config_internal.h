@@ -47,5 +47,11 @@ struct file {
 };
 
 extern const struct conf_struct config_schema;
+extern const struct conf_struct config_cookies_schema;
+extern const struct conf_struct config_rate_limit_schema;
+extern const struct conf_struct config_identity_schema;
+
+/* Fills c->secrets from its file. */
+void config_read_secrets(struct conf *f, struct config_cookies *c, struct errors *errors);
 
 #endif

@@ -699,6 +699,28 @@ static const struct conf_field TOP_FIELDS[] = {
                 "site apart: dig +nsid. At most 128 bytes. Absent: it does not say.",
     },
     {
+        .key = "identity",
+        .kind = CONF_STRUCT,
+        .slot = CONF_ONE(struct file, config.identity),
+        .of = &config_identity_schema,
+        .help = "What this node tells of itself by the names of class CHAOS. Absent: nothing.",
+    },
+    {
+        .key = "cookies",
+        .kind = CONF_STRUCT,
+        .slot = CONF_ONE(struct file, config.cookies),
+        .of = &config_cookies_schema,
+        .help = "DNS cookies (RFC 7873, RFC 9018): clients that have shown where they are.",
+    },
+    {
+        .key = "rate-limit",
+        .kind = CONF_STRUCT,
+        .slot = CONF_ONE(struct file, config.rate_limit),
+        .of = &config_rate_limit_schema,
+        .help = "A limit of the answers by UDP, against floods in the name of others. May be the "
+                "number alone: rate-limit: 200.",
+    },
+    {
         .key = "tcp",
         .kind = CONF_STRUCT,
         .slot = CONF_SECTION(struct file),

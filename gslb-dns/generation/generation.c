@@ -49,6 +49,7 @@ struct generation *generation_reload(const struct generation_wish *wish,
     has_signers = !has_failed(generation_load_signers(g, wish, previous, clock_wall_s(), errors));
     has_zones = !has_failed(generation_load_zones(g, wish, previous, errors));
     has_steering = !has_failed(generation_load_steering(g, previous, errors));
+    generation_load_guard(g, previous);
     if (has_signers && has_zones && has_steering)
         return g;
     generation_take_faults(g, errors);
@@ -66,6 +67,7 @@ void generation_free(struct generation *g)
 {
     if (g == NULL)
         return;
+    generation_free_guard(g);
     generation_free_steering(g);
     generation_free_zones(g);
     generation_free_signers(g);

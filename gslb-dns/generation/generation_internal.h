@@ -43,6 +43,14 @@ struct shared_steering {
     size_t n;
 };
 
+/* The limiter's table and the cookie secret that this process made up, which its generations hold.
+ */
+struct shared_guard {
+    _Atomic unsigned refs;
+    struct siphash_key secret;
+    struct ratelimit *table; /* NULL: no generation so far had a limit */
+};
+
 struct generation {
     struct shared_config *shared_config;
     const struct config *config;
@@ -55,6 +63,9 @@ struct generation {
     size_t n_fresh_zones, n_broken_zones;
     struct shared_steering *steering;
     struct world_service *services;
+    struct shared_guard *guard;
+    struct cookie_secrets secrets;
+    struct limit limit; /* table NULL: no limit */
 };
 
 /* Reads the keys of all signed zones and fills g->signers for this moment. A zone whose keys cannot
@@ -78,5 +89,11 @@ MUST_USE struct outcome generation_load_steering(struct generation *g,
                                                  const struct generation *previous,
                                                  struct errors *errors);
 void generation_free_steering(struct generation *g);
+
+/* Fills g->guard, g->secrets and g->limit. */
+void generation_load_guard(struct generation *g, const struct generation *previous);
+void generation_free_guard(struct generation *g);
+/* Tells the world of them. */
+void generation_guard_world(const struct generation *g, struct world *w);
 
 #endif

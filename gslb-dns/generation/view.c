@@ -188,6 +188,7 @@ struct world *generation_make_world(const struct generation *g, const struct hea
         .nsid = c->nsid,
         .generation = number,
     };
+    generation_guard_world(g, &w->world);
     return &w->world;
 }
 

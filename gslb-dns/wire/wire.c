@@ -24,6 +24,7 @@ enum edns_option {
     OPTION_ECS = 8,
     OPTION_COOKIE = 10,
     OPTION_KEEPALIVE = 11,
+    OPTION_PADDING = 12,
 };
 
 enum { ECS_FIXED = 4, COOKIE_CLIENT = 8, COOKIE_FULL_MIN = 16, COOKIE_FULL_MAX = 40 };
@@ -129,6 +130,8 @@ static enum wire_verdict read_cookie(struct wire_query *q, const uint8_t *p, siz
 {
     if (n != COOKIE_CLIENT && (n < COOKIE_FULL_MIN || n > COOKIE_FULL_MAX))
         return WIRE_BAD_COOKIE; /* RFC 7873 section 5.2.2 */
+    if (q->cookie_bytes > 0)
+        return WIRE_OK; /* the first one counts, section 5.2 */
     q->cookie = p;
     q->cookie_bytes = (uint8_t)n;
     return WIRE_OK;
@@ -148,7 +151,10 @@ static enum wire_verdict read_option(struct wire_query *q, unsigned code, const 
         q->has_nsid = true;
         break;
     case OPTION_KEEPALIVE:
-        q->has_keepalive = true;
+        q->has_keepalive = n == 0; /* RFC 7828 section 3.2.1 */
+        break;
+    case OPTION_PADDING:
+        q->has_padding = true;
         break;
     default:
         break;
@@ -239,8 +245,8 @@ static enum wire_verdict judge_question(const struct wire_query *q)
 {
     if (!q->has_question) /* RFC 7873 section 5.4 */
         return q->cookie_bytes > 0 ? WIRE_OK : WIRE_BAD_COUNT;
-    if (q->qclass != WIRE_CLASS_IN)
-        return WIRE_BAD_CLASS;
+    if (unlikely(q->qclass != WIRE_CLASS_IN))
+        return q->qclass == WIRE_CLASS_CH ? WIRE_CHAOS : WIRE_BAD_CLASS;
     if (q->qtype == WIRE_AXFR || q->qtype == WIRE_IXFR)
         return WIRE_BAD_TRANSFER;
     /* Q and meta types: RFC 6895 section 3.1; NXNAME: RFC 9824 section 3.5. */
@@ -259,7 +265,7 @@ static void begin_query(struct wire_query *q, const uint8_t *packet)
     q->edns_version = 0;
     q->udp_payload_bytes = WIRE_UDP_MIN;
     q->ecs.is_present = false;
-    q->has_nsid = q->has_keepalive = false;
+    q->has_nsid = q->has_keepalive = q->has_padding = false;
     q->cookie_bytes = 0;
     q->cookie = NULL;
 }

@@ -91,7 +91,7 @@ struct wire_query {
     uint8_t edns_version;
     uint16_t udp_payload_bytes; /* at least 512 */
     struct wire_ecs ecs;
-    bool has_nsid, has_keepalive;
+    bool has_nsid, has_keepalive, has_padding;
     uint8_t cookie_bytes;  /* 0: none */
     const uint8_t *cookie; /* in the packet */
 };
@@ -114,7 +114,8 @@ struct wire_query {
     X(WIRE_BAD_VERSION, WIRE_BADVERS, "version")                                    \
     X(WIRE_BAD_METATYPE, WIRE_FORMERR, "metatype")                                  \
     X(WIRE_BAD_TRANSFER, WIRE_REFUSED, "transfer")                                  \
-    X(WIRE_BAD_CLASS, WIRE_REFUSED, "class")
+    X(WIRE_BAD_CLASS, WIRE_REFUSED, "class")                                        \
+    X(WIRE_CHAOS, WIRE_REFUSED, "chaos") /* unless somebody answers it */
 
 enum wire_verdict {
 #define X(name, rcode, label) name,

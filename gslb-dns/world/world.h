@@ -18,7 +18,9 @@
 #define GSLB_DNS_WORLD_H
 
 #include "common/base/base.h"
+#include "gslb-dns/cookie/cookie.h"
 #include "gslb-dns/geo/geo.h"
+#include "gslb-dns/limit/limit.h"
 #include "gslb-dns/steer/steer.h"
 #include "gslb-dns/zone/zone.h"
 
@@ -66,13 +68,20 @@ struct world_service {
                                   NODATA, scope 0, for everybody */
 };
 
+/* When a client that knows cookies must show a valid one by UDP. */
+enum world_cookie_rule { WORLD_COOKIE_NEVER, WORLD_COOKIE_UNDER_LIMIT, WORLD_COOKIE_ALWAYS };
+
 struct world {
     const struct zone_set *zones;
     const struct world_service *services;   /* zone_node.service is an index here */
     const struct world_service_view *views; /* by the same index */
     size_t n_services;
-    uint16_t udp_payload_bytes; /* the largest UDP answer, and what we announce */
-    const char *nsid;           /* answers a NSID request (RFC 5001); NULL: not told */
+    uint16_t udp_payload_bytes;           /* the largest UDP answer, and what we announce */
+    const char *nsid;                     /* answers a NSID request (RFC 5001); NULL: not told */
+    const char *chaos_version, *chaos_id; /* answer class CHAOS (RFC 4892); NULL: REFUSED */
+    const struct cookie_secrets *cookies; /* NULL: cookies are not known here */
+    enum world_cookie_rule cookie_rule;
+    const struct limit *limit; /* NULL: none */
     uint64_t generation;
 };
 

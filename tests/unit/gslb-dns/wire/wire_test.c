@@ -67,7 +67,7 @@ static const struct {
     {"check 10: TSIG as type", HEAD("0000") NAME "00fa 0001", WIRE_BAD_METATYPE},
     {"check 10: MAILA", HEAD("0000") NAME "00fe 0001", WIRE_BAD_METATYPE},
     {"check 10: OPT as type", HEAD("0000") NAME "0029 0001", WIRE_BAD_METATYPE},
-    {"check 11: class CH", HEAD("0000") NAME "0010 0003", WIRE_BAD_CLASS},
+    {"check 11: class CH", HEAD("0000") NAME "0010 0003", WIRE_CHAOS},
     {"check 11: class ANY", HEAD("0000") NAME "0001 00ff", WIRE_BAD_CLASS},
     {"root", HEAD("0000") "00 0002 0001", WIRE_OK},
     {"name ends early", HEAD("0000") "03 7777", WIRE_BAD_NAME},
