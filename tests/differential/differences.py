@@ -132,11 +132,11 @@ def is_nested(query, ours, theirs):
 
 
 def is_part_of_any(query, ours, theirs):
-    if query.rdtype != ANY:
+    if query.rdtype not in (ANY, TYPES["RRSIG"]):
         return False
     mine, other = ours.sections["answer"], theirs.sections["answer"]
-    return len(mine) == 1 and agrees(mine, other) and (
-        len(other) >= 1 or next(iter(mine))[1] == TYPES["DS"])
+    sets = [key for key in mine if query.rdtype != ANY or key[1] != TYPES["RRSIG"]]
+    return len(sets) == 1 and agrees(mine, other) and (len(other) >= 1 or sets[0][1] == TYPES["DS"])
 
 
 def links(answer):
@@ -269,8 +269,8 @@ KNOWN = [
         lambda query, ours, theirs: not query.tcp and not theirs.sections["authority"]
         and theirs.n_bytes > 400 and links(theirs) == links(ours)),
         "Where a chain leaves no room, Knot omits the SOA without TC; ours is packed tighter, or has TC."),
-    Row("type ANY", ALL, "answer additional tc", both(is_part_of_any),
-        "One RRset (RFC 8482 section 4.1), each server its own, or all of them (NSD, Knot by TCP); BIND "
+    Row("type ANY and RRSIG", ALL, "answer additional tc", both(is_part_of_any),
+        "One RRset (RFC 8482 section 4.1), or one's RRSIG, each server its own, or all (NSD, Knot by TCP); BIND "
         "has none for a name that has only DS."),
     Row("type ANY hangs it", "knot", "drop",
         lambda query, ours, theirs: query.rdtype == ANY and ours is not None and theirs is None,

@@ -237,7 +237,10 @@ class _Proof:
         if covering[1].next.is_subdomain(name):
             return True                     # an empty non-terminal
         wildcard = dns.name.Name([b"*"]).concatenate(self.closest_encloser(name, *covering))
-        return wildcard in self.nsecs and self.denies(types_of(self.nsecs[wildcard]), wildcard, rdtype)
+        if wildcard in self.nsecs:
+            return self.denies(types_of(self.nsecs[wildcard]), wildcard, rdtype)
+        above = self.covering_nsec(wildcard)
+        return above is not None and above[1].next.is_subdomain(wildcard)    # it is empty, too
 
     def nxdomain_by_nsec(self, name):
         if name in self.nsecs:
