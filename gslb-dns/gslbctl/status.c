@@ -171,6 +171,25 @@ static void show_services(const Gslb__StatusReply *s, const struct view *view, s
     table_end(&t, view, out);
 }
 
+/* Each key that is about, and whether something waits for the operator. */
+static void show_signing(struct table *t, const Gslb__ZoneStatus *z)
+{
+    struct text keys = {0};
+    bool waits = false;
+
+    for (size_t i = 0; i < z->n_keys; i++) {
+        const Gslb__KeyStatus *k = z->keys[i];
+
+        waits |= k->wants_ds;
+        if (strcmp(k->state, "removed") != 0)
+            text_addf(&keys, "%s%s %u %s", keys.n > 0 ? ", " : "signed: ", k->role, k->tag,
+                      k->state);
+    }
+    table_cell(t, 4, waits ? TABLE_YELLOW : TABLE_PLAIN, "%s%s", keys.p != NULL ? keys.p : "",
+               waits ? "; a DS is to be confirmed: gslbctl keys" : "");
+    text_free(&keys);
+}
+
 static void show_zones(const Gslb__StatusReply *s, const struct view *view, struct text *out)
 {
     static const char *const names[] = {"ZONE", "SERIAL", "NAMES", "RECORDS", ""};
@@ -192,6 +211,8 @@ static void show_zones(const Gslb__StatusReply *s, const struct view *view, stru
         if (z->error[0] != '\0')
             table_cell(&t, 4, TABLE_RED, "%s: %s",
                        z->is_missing ? "answered SERVFAIL" : "newer version refused", z->error);
+        else if (z->n_keys > 0)
+            show_signing(&t, z);
     }
     table_end(&t, view, out);
 }

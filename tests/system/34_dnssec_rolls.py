@@ -4,6 +4,8 @@
 import json
 import os
 import re
+import shutil
+import signal
 import sys
 import time
 
@@ -172,6 +174,57 @@ def roll_over_survives_a_restart():
         site.dns.kill()
         site.dns.start()
         check_equal(keys_of(site), told, "as before")
+
+
+@case
+def other_nodes_follow_by_the_files():
+    """Files are copied, as rsync would; the second node finds them within a minute, or at once when
+    it is told to reload."""
+    site, folder = build_site("--split")
+    with site:
+        copy = site.path("keys2")
+        shutil.copytree(folder, copy)
+
+        def edit(config):
+            zone = config["zones"][ZONE]
+            config["zones"][ZONE] = {"file": zone if isinstance(zone, str) else zone["file"],
+                                     "dnssec": {"keys": str(copy)}}
+        other = site.add_dns("ns2", edit).start()
+        roll(site, "zsk")
+        wait_until(lambda: len(keys_of(site)) == 3, "the new key is shown")
+        for path in folder.iterdir():
+            shutil.copy2(path, copy)
+        check_equal(other.ctl("reload").returncode, 0, "reload")
+        told = json.loads(other.ctl("keys", "--json").stdout)["zones"][0]["keys"]
+        check_equal(told, keys_of(site), "the same keys, states and moments")
+
+
+@case
+def broken_files_do_not_stop_a_roll_over():
+    """Neither the configuration nor the zone file is read again for a step of a key."""
+    site, _ = build_site("--split", **SHORT)
+    with site:
+        before = keys_of(site)
+        site.dns.config_path.write_text("listen: [")
+        site.dns.zone_path.write_text("broken")
+        roll(site, "zsk")
+        wait_until(lambda: (fresh_key(site, before) or {}).get("state") == "active",
+                   "the new key signs", timeout_s=20)
+        check_equal(site.dns.addresses("static.example.com"), {"192.0.2.80"}, "the zone is served")
+
+
+@case
+def a_key_that_cannot_be_read_changes_nothing():
+    site, folder = build_site()
+    with site:
+        before = keys_of(site)
+        private = next(folder.glob("*.private"))
+        private.chmod(0o644)
+        site.dns.program.signal(signal.SIGHUP)
+        site.dns.program.wait_log("can be read by others")
+        check_equal(keys_of(site), before, "the key that was read stays")
+        private.chmod(0o600)
+        check_equal(site.ctl("reload").returncode, 0, "reload")
 
 
 @case_table({
