@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     uint8_t out[COOKIE_BYTES], again[COOKIE_BYTES], *cookie;
     uint32_t now_s;
 
-    (void)cookie_parse_secret((struct str){(const char *)data, n}, &key);
+    if (cookie_parse_secret((struct str){(const char *)data, n}, &key))
+        ensure(n == COOKIE_SECRET_DIGITS);
     if (n < CLIENT_BYTES + sizeof(now_s) + COOKIE_CLIENT_BYTES)
         return 0;
     if (data[0] & 1)
