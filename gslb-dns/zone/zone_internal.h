@@ -118,6 +118,9 @@ struct draft {
  * zone is built: for a million names 1.7 and 0.6 seconds. */
 enum { EFFORT_TO_READ = 3, EFFORT_TO_BUILD = 1 };
 
+void draft_init(struct draft *d, const struct wire_name *apex, struct errors *errors);
+void draft_free(struct draft *d);
+void zone_files_free(struct zone_file *files, size_t n);
 /* The number of a name within the zone, which is made (with the names above it) when new. */
 uint32_t draft_add_name(struct draft *d, const struct wire_name *name);
 /* The name itself, or the lowest name above it that exists; it lies in the zone. */
