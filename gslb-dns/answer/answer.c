@@ -261,13 +261,15 @@ static void answer_question(struct answer_context *c, const struct world *w, str
     step = answer_name(c, w, s, m);
     while (unlikely(step == STEP_FOLLOW) && c->n_chain + 1 < CHAIN_MAX && find_link(c, s, m))
         step = answer_name(c, w, s, m);
-    if (unlikely(step == STEP_FULL))
+    if (unlikely(step == STEP_FULL) || (unlikely(m->n_proofs > 0) && !dnssec_add_proofs(m)))
         message_truncate(m);
 }
 
 static enum step answer_name(struct answer_context *c, const struct world *w, struct slot *s,
                              struct message *m)
 {
+    if (unlikely(m->dnssec) && s->found != ZONE_STEERED)
+        dnssec_prove(m, &s->lookup, s->found);
     switch (s->found) {
     case ZONE_ANSWER:
         return add_answer(c, s, m);
@@ -339,17 +341,28 @@ static bool add_target(struct message *m, const struct zone_target *t, uint32_t 
     return is_whole;
 }
 
+static enum step add_all_round(struct answer_context *c, const struct zone_rrset *r,
+                               struct message *m)
+{
+    struct message_round round = {.wire = r->wire,
+                                  .sigs = r->wire + r->wire_bytes,
+                                  .record_bytes = r->wire_bytes / r->count,
+                                  .count = r->count,
+                                  .sig_bytes = r->sig_bytes,
+                                  .n_sigs = r->n_sigs};
+
+    return message_add_round(m, &round, pick_below(c, r->count), r->count) ? STEP_DONE : STEP_FULL;
+}
+
 static enum step add_answer(struct answer_context *c, struct slot *s, struct message *m)
 {
     const struct zone_rrset *r = s->lookup.rrset;
     uint32_t rrset_at = m->at;
 
     if (is_round(r))
-        return message_add_round(m, r->wire, r->wire_bytes / r->count, r->count,
-                                 pick_below(c, r->count), r->count)
-                   ? STEP_DONE
-                   : STEP_FULL;
-    if (!message_add_rrset(m, SECTION_ANSWER, r, owner_at(m)))
+        return add_all_round(c, r, m);
+    if (!message_add_rrset(m, SECTION_ANSWER, r, owner_at(m)) ||
+        (unlikely(m->n_proofs > 0) && !dnssec_add_proofs(m)))
         return STEP_FULL;
     /* What does not fit here is left out in silence, RFC 2181 section 9. */
     for (size_t i = 0; unlikely(i < r->n_targets); i++) {
@@ -382,6 +395,7 @@ static enum step add_steered(struct answer_context *c, const struct world *w, st
     size_t record_bytes = is_v6 ? WORLD_AAAA_BYTES : WORLD_A_BYTES;
     const struct world_addresses *addresses;
     struct answer_steering by;
+    struct message_round round;
     size_t n;
 
     if (is_v6 ? !service->has_aaaa : !service->has_a)
@@ -402,10 +416,9 @@ static enum step add_steered(struct answer_context *c, const struct world *w, st
     if (addresses->count == 0)
         return add_negative(c, s, m);
     n = addresses->count < service->max_addresses ? addresses->count : service->max_addresses;
-    return message_add_round(m, addresses->wire, record_bytes, addresses->count,
-                             pick_below(c, addresses->count), n)
-               ? STEP_DONE
-               : STEP_FULL;
+    round = (struct message_round){
+        .wire = addresses->wire, .record_bytes = record_bytes, .count = addresses->count};
+    return message_add_round(m, &round, pick_below(c, addresses->count), n) ? STEP_DONE : STEP_FULL;
 }
 
 /* The other one of the two names than the message's current one. */
@@ -472,7 +485,8 @@ static enum step add_referral(struct answer_context *c, struct slot *s, struct m
     if (m->counts[SECTION_ANSWER] == 0)
         m->is_authoritative = false;
     count(c, ANSWER_COUNTER_REFERRAL);
-    if (!message_add_rrset(m, SECTION_AUTHORITY, ns, message_suffix_at(m, cut->name_bytes)))
+    if (!message_add_rrset(m, SECTION_AUTHORITY, ns, message_suffix_at(m, cut->name_bytes)) ||
+        (unlikely(m->dnssec) && !dnssec_add_delegation(m, cut)))
         return STEP_FULL;
     for (int is_required = 1; is_required >= 0; is_required--) {
         for (size_t i = 0; i < ns->n_targets; i++) {
@@ -496,17 +510,20 @@ static enum step add_negative(struct answer_context *c, struct slot *s, struct m
     }
     if (m->rcode == WIRE_NOERROR)
         count(c, ANSWER_COUNTER_NODATA);
-    return message_add_rrset(m, SECTION_AUTHORITY, s->lookup.zone->negative_soa, m->apex_at)
+    return message_add_rrset(m, SECTION_AUTHORITY, s->lookup.zone->negative_soa, m->apex_at) &&
+                   (likely(m->n_proofs == 0) || dnssec_add_proofs(m))
                ? STEP_DONE
                : STEP_FULL;
 }
 
-/* One RRset of those that are there (RFC 8482 section 4.1), or where the name has only a service,
- * the HINFO of section 4.2. */
+/* One RRset of those that are there (RFC 8482 section 4.1), or one's signatures, or where the name
+ * has only a service, the HINFO of section 4.2. */
 static enum step add_any(struct answer_context *c, struct slot *s, struct message *m)
 {
     static const uint8_t rfc8482[] = "\x07RFC8482"; /* and an empty string, its final zero */
 
+    if (s->q.qtype == WIRE_RRSIG)
+        return dnssec_add_signatures(m, s->lookup.rrset) ? STEP_DONE : STEP_FULL;
     if (s->lookup.rrset != NULL)
         return add_answer(c, s, m);
     return message_add_record(m, HINFO, ANY_TTL_S, rfc8482, sizeof(rfc8482)) ? STEP_DONE

@@ -11,6 +11,8 @@ enum {
     CHAIN_MAX = 16,         /* CNAME and DNAME links in one answer */
     POINTER_LIMIT = 0x4000, /* what a compression pointer cannot reach */
     RECORD_HEAD = 12,       /* owner pointer, type, class, TTL, length of RDATA */
+    POINTER_BITS = 0xc000,
+    PROOFS_MAX = CHAIN_MAX + ZONE_PROOFS_MAX, /* a link that exists needs one at most */
 };
 
 /* Extended DNS Errors (RFC 8914 section 5.2) that say more than the RCODE does. */
@@ -46,6 +48,10 @@ struct message {
     /* The name that is being answered: the question's, then the last link of the chain. */
     const struct wire_name *name;
     uint16_t name_at, apex_at, apex_bytes;
+
+    uint16_t dnssec; /* all bits set with DO=1: what ANDs a signature's size */
+    uint16_t n_proofs;
+    struct zone_proof proofs[PROOFS_MAX]; /* due in the authority section */
 };
 
 /* name with its suffix, the owner of a DNAME, replaced (RFC 6672 section 2.2); false: too long. */
@@ -90,15 +96,36 @@ void message_begin(struct message *m, const struct answer_query *io, const struc
                    const struct world *w);
 /* Tells where in the message a name stands that is a suffix of the current one. */
 uint16_t message_suffix_at(const struct message *m, uint8_t name_bytes);
-/* A whole RRset or nothing; false: it does not fit. owner_at: where its owner name stands. */
+/* Sets the owners of compressed records from p to end. */
+void message_set_owners(uint8_t *p, const uint8_t *end, uint16_t owner_at);
+/* A whole RRset, with its signatures where they are wanted, or nothing; in the additional section
+ * it may come without them (RFC 4035 section 3.1.1). false: it does not fit. owner_at: where its
+ * owner name stands. */
 MUST_USE bool message_add_rrset(struct message *m, enum section section,
                                 const struct zone_rrset *rrset, uint16_t owner_at);
-/* n records of equal size, beginning with number first and going round. */
-MUST_USE bool message_add_round(struct message *m, const uint8_t *wire, size_t record_bytes,
-                                size_t count, size_t first, size_t n);
+/* Records of equal size one after the other, and signatures of all of them or of the part that is
+ * given. */
+struct message_round {
+    const uint8_t *wire, *sigs;
+    size_t record_bytes, count;
+    uint16_t sig_bytes, n_sigs;
+};
+/* n of the records, beginning with number first and going round. */
+MUST_USE bool message_add_round(struct message *m, const struct message_round *r, size_t first,
+                                size_t n);
 /* One record with the current name as owner. */
 MUST_USE bool message_add_record(struct message *m, uint16_t type, uint32_t ttl_s,
                                  const uint8_t *rdata, uint16_t rdata_bytes);
+/* dnssec, only with DO=1: gathers what proves the verdict on the current name. */
+void dnssec_prove(struct message *m, const struct zone_lookup *l, enum zone_verdict verdict);
+/* Writes what was gathered; false: it does not fit. */
+MUST_USE bool dnssec_add_proofs(struct message *m);
+/* DS and its signatures, or the proof that there is none (RFC 4035 section 3.1.4). A DS in an
+ * unsigned zone means nothing, and is left out as others do. */
+MUST_USE bool dnssec_add_delegation(struct message *m, const struct zone_node *cut);
+/* Only the signatures of an RRset: what a query for RRSIG gets, whether DO is set or not. */
+MUST_USE bool dnssec_add_signatures(struct message *m, const struct zone_rrset *r);
+
 /* Leaves the question and, later, OPT; TC says so. */
 void message_truncate(struct message *m);
 /* The room that OPT takes with the options that are due in any case; 0 without EDNS. */

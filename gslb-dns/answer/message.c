@@ -10,7 +10,6 @@ enum {
     FLAG_TC = 0x02,
     FLAG_RD = 0x01,
     OPCODE_MASK = 0x78,
-    POINTER_BITS = 0xc000,
 };
 
 /* RFC 6891 section 6.2.3 and our own maximum; RFC 1035 section 4.2.1 without EDNS. */
@@ -46,6 +45,8 @@ void message_begin(struct message *m, const struct answer_query *io, const struc
     m->name_at = WIRE_HEADER;
     m->apex_at = WIRE_HEADER;
     m->apex_bytes = 0;
+    m->dnssec = q->has_edns && q->has_do ? UINT16_MAX : 0;
+    m->n_proofs = 0;
     if (q->has_question) {
         memcpy(io->out + WIRE_HEADER, io->packet + WIRE_HEADER, q->question_bytes);
         m->at += q->question_bytes;
@@ -63,7 +64,7 @@ uint16_t message_suffix_at(const struct message *m, uint8_t name_bytes)
     return (uint16_t)(m->name_at + m->name->length - name_bytes);
 }
 
-static void set_owners(uint8_t *p, const uint8_t *end, uint16_t owner_at)
+void message_set_owners(uint8_t *p, const uint8_t *end, uint16_t owner_at)
 {
     while (p < end) {
         bytes_put_u16(p, (uint16_t)(POINTER_BITS | owner_at));
@@ -74,36 +75,46 @@ static void set_owners(uint8_t *p, const uint8_t *end, uint16_t owner_at)
 bool message_add_rrset(struct message *m, enum section section, const struct zone_rrset *rrset,
                        uint16_t owner_at)
 {
+    uint32_t sig_bytes = rrset->sig_bytes & m->dnssec, bytes = rrset->wire_bytes + sig_bytes;
     uint8_t *to = m->out + m->at;
 
-    if (m->at + rrset->wire_bytes > m->limit || unlikely(owner_at >= POINTER_LIMIT))
+    if (unlikely(m->at + bytes > m->limit) && section == SECTION_ADDITIONAL) {
+        sig_bytes = 0;
+        bytes = rrset->wire_bytes;
+    }
+    if (m->at + bytes > m->limit || unlikely(owner_at >= POINTER_LIMIT))
         return false;
-    memcpy(to, rrset->wire, rrset->wire_bytes);
+    memcpy(to, rrset->wire, bytes);
     for (size_t i = 0; i < rrset->n_fixups; i++)
         bytes_put_u16(to + rrset->fixups[i], (uint16_t)(POINTER_BITS | m->apex_at));
     if (owner_at != WIRE_HEADER)
-        set_owners(to, to + rrset->wire_bytes, owner_at);
-    m->at += rrset->wire_bytes;
-    m->counts[section] = (uint16_t)(m->counts[section] + rrset->count);
+        message_set_owners(to, to + bytes, owner_at);
+    m->at += bytes;
+    m->counts[section] =
+        (uint16_t)(m->counts[section] + rrset->count + (sig_bytes > 0 ? rrset->n_sigs : 0));
     return true;
 }
 
-bool message_add_round(struct message *m, const uint8_t *wire, size_t record_bytes, size_t count,
-                       size_t first, size_t n)
+bool message_add_round(struct message *m, const struct message_round *r, size_t first, size_t n)
 {
-    size_t ahead = count - first < n ? count - first : n;
+    size_t ahead = r->count - first < n ? r->count - first : n;
     uint16_t owner_at = message_suffix_at(m, m->name->length);
+    uint32_t sig_bytes = r->sig_bytes & m->dnssec;
+    size_t bytes = n * r->record_bytes;
     uint8_t *to = m->out + m->at;
 
-    if (m->at + n * record_bytes > m->limit || unlikely(owner_at >= POINTER_LIMIT))
+    if (m->at + bytes + sig_bytes > m->limit || unlikely(owner_at >= POINTER_LIMIT))
         return false;
-    memcpy(to, wire + first * record_bytes, ahead * record_bytes);
+    memcpy(to, r->wire + first * r->record_bytes, ahead * r->record_bytes);
     if (ahead < n)
-        memcpy(to + ahead * record_bytes, wire, (n - ahead) * record_bytes);
+        memcpy(to + ahead * r->record_bytes, r->wire, (n - ahead) * r->record_bytes);
+    if (unlikely(sig_bytes > 0))
+        memcpy(to + bytes, r->sigs, sig_bytes);
     if (owner_at != WIRE_HEADER)
-        set_owners(to, to + n * record_bytes, owner_at);
-    m->at += (uint32_t)(n * record_bytes);
-    m->counts[SECTION_ANSWER] = (uint16_t)(m->counts[SECTION_ANSWER] + n);
+        message_set_owners(to, to + bytes + sig_bytes, owner_at);
+    m->at += (uint32_t)bytes + sig_bytes;
+    m->counts[SECTION_ANSWER] =
+        (uint16_t)(m->counts[SECTION_ANSWER] + n + (sig_bytes > 0 ? r->n_sigs : 0));
     return true;
 }
 

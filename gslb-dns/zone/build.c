@@ -22,6 +22,7 @@ struct packing {
     struct draft *draft;
     struct arena block;
     uint8_t wire[RDATA_MAX];
+    uint8_t sigs[RDATA_MAX];
     struct writer out;
     uint16_t fixups[FIXUPS_MAX];
     unsigned n_fixups;
@@ -99,8 +100,33 @@ static unsigned write_records(struct packing *p, const struct draft_record *firs
     }
 }
 
-static void pack_rrset(struct packing *p, const struct draft_record *first, struct zone_rrset *out)
+/* The RRSIG records of a name that sign a type, to p->sigs. */
+static size_t write_signatures(struct packing *p, const struct draft_name *name,
+                               struct zone_rrset *out)
 {
+    struct writer w = writer_of(p->sigs, sizeof(p->sigs));
+    const struct draft_record *r = draft_first(p->draft, name, WIRE_RRSIG);
+
+    for (; r != NULL && r->type == WIRE_RRSIG;
+         r = r->next == DRAFT_NONE ? NULL : &p->draft->records[r->next]) {
+        if (draft_covers(r) != out->type || out->n_sigs == UINT8_MAX)
+            continue;
+        writer_u16(&w, 0xc00c);
+        writer_u16(&w, WIRE_RRSIG);
+        writer_u16(&w, WIRE_CLASS_IN);
+        writer_u32(&w, out->ttl_s);
+        writer_u16(&w, r->rdata_bytes);
+        writer_add(&w, r->rdata, r->rdata_bytes);
+        out->n_sigs++;
+    }
+    ensure(!w.is_full); /* check_draft refuses what is larger */
+    return (size_t)(w.p - p->sigs);
+}
+
+static void pack_rrset(struct packing *p, const struct draft_name *name,
+                       const struct draft_record *first, struct zone_rrset *out)
+{
+    uint8_t *wire;
     const struct rdata_layout *l = rdata_layout(first->type);
     unsigned n = write_records(p, first, l, l != NULL && l->is_compressible);
 
@@ -118,7 +144,11 @@ static void pack_rrset(struct packing *p, const struct draft_record *first, stru
     }
     if (p->n_fixups > 0)
         out->fixups = arena_copy(&p->block, p->fixups, p->n_fixups * sizeof(p->fixups[0]));
-    out->wire = memcpy(arena_alloc_packed(&p->block, out->wire_bytes), p->wire, out->wire_bytes);
+    out->sig_bytes = (uint16_t)write_signatures(p, name, out);
+    wire = arena_alloc_packed(&p->block, (size_t)out->wire_bytes + out->sig_bytes);
+    memcpy(wire, p->wire, out->wire_bytes);
+    memcpy(wire + out->wire_bytes, p->sigs, out->sig_bytes);
+    out->wire = wire;
 }
 
 /* --- nodes -------------------------------------------------------------------------------- */
@@ -128,7 +158,7 @@ static unsigned count_rrsets(const struct draft *d, const struct draft_name *nam
     unsigned n = 0, type = 0;
 
     for (uint32_t i = name->first; i != DRAFT_NONE; i = d->records[i].next) {
-        n += d->records[i].type != type;
+        n += d->records[i].type != type && d->records[i].type != WIRE_RRSIG;
         type = d->records[i].type;
     }
     return n;
@@ -140,8 +170,8 @@ static void pack_rrsets(struct packing *p, const struct draft_name *name, struct
     unsigned type = 0;
 
     for (uint32_t i = name->first; i != DRAFT_NONE; i = records[i].next) {
-        if (records[i].type != type)
-            pack_rrset(p, &records[i], out++);
+        if (records[i].type != type && records[i].type != WIRE_RRSIG)
+            pack_rrset(p, name, &records[i], out++);
         type = records[i].type;
     }
 }
@@ -232,10 +262,10 @@ static void fill_all_targets(const struct draft *d)
         uint32_t r = d->names[i].first;
 
         for (unsigned k = 0; k < d->names[i].node->n_rrsets; k++) {
+            while (d->records[r].type != rrsets[k].type) /* RRSIGs, or the RRset before */
+                r = d->records[r].next;
             if (rrsets[k].targets != NULL)
                 fill_targets(d, &d->names[i], &d->records[r], &rrsets[k]);
-            for (unsigned skip = rrsets[k].count; skip > 0; skip--)
-                r = d->records[r].next;
         }
     }
 }
@@ -253,7 +283,9 @@ static size_t block_bound(const struct draft *d)
     for (uint32_t i = 0; i < d->n_records; i++) {
         n += sizeof(struct zone_rrset) + RECORD_HEAD + d->records[i].rdata_bytes;
         n += sizeof(struct zone_target) + 2 * sizeof(uint16_t) + 3u * ALIGNMENT;
-        if (d->records[i].type == WIRE_SOA) /* negative_soa */
+        if (d->records[i].type == WIRE_SOA ||
+            (d->records[i].type == WIRE_RRSIG && draft_covers(&d->records[i]) == WIRE_SOA))
+            /* negative_soa */
             n += sizeof(struct zone_rrset) + RECORD_HEAD + d->records[i].rdata_bytes + ALIGNMENT;
     }
     return n;
@@ -277,19 +309,36 @@ static uint8_t *new_block(size_t n)
 static const struct zone_rrset *make_negative_soa(struct packing *p, const struct zone_rrset *soa)
 {
     struct zone_rrset *negative = arena_copy(&p->block, soa, sizeof(*soa));
-    uint8_t *wire = arena_copy(&p->block, soa->wire, soa->wire_bytes);
+    size_t bytes = (size_t)soa->wire_bytes + soa->sig_bytes;
+    uint8_t *wire = arena_copy(&p->block, soa->wire, bytes);
     uint32_t minimum = bytes_get_u32(wire + soa->wire_bytes - 4);
 
     negative->ttl_s = minimum < soa->ttl_s ? minimum : soa->ttl_s;
-    bytes_put_u32(wire + 6, negative->ttl_s);
+    for (size_t at = 0; at < bytes; at += RECORD_HEAD + bytes_get_u16(wire + at + 10))
+        bytes_put_u32(wire + at + 6, negative->ttl_s);
     negative->wire = wire;
     return negative;
+}
+
+/* Without the owners of NSEC3, which no question may find. */
+static void drop_hashes(struct draft *d)
+{
+    struct zone_index old = d->index;
+
+    d->index = (struct zone_index){.max_labels = old.max_labels};
+    for (uint32_t i = 0; i <= old.mask; i++) {
+        if (old.slots[i].ref != 0 && !draft_is_hash(&d->names[old.slots[i].ref - 1]))
+            index_insert(&d->index, (uint64_t)old.slots[i].tag << 32, old.slots[i].ref);
+    }
+    free(old.slots);
 }
 
 static struct zone_index *finish_index(struct draft *d, const uint8_t *base)
 {
     struct zone_index *x = base_alloc(sizeof(*x));
 
+    if (draft_denial(d) == ZONE_NSEC3)
+        drop_hashes(d);
     *x = d->index;
     d->index = (struct zone_index){0};
     x->base = base;
@@ -333,7 +382,8 @@ static struct zone *build_zone(struct draft *d)
     *z = (struct zone){.refs = 1,
                        .apex = d->apex,
                        .root = d->names[0].node,
-                       .n_names = d->n_names,
+                       .n_names = index->n,
+                       .denial = draft_denial(d),
                        .index = index,
                        .files = d->files,
                        .n_files = d->n_files,
@@ -341,14 +391,16 @@ static struct zone *build_zone(struct draft *d)
                        .memory = block};
     for (uint32_t i = 0; i < d->n_names; i++) {
         for (unsigned k = 0; k < d->names[i].node->n_rrsets; k++)
-            z->n_records += d->names[i].node->rrsets[k].count;
+            z->n_records += d->names[i].node->rrsets[k].count + d->names[i].node->rrsets[k].n_sigs;
     }
+    z->chain = chain_new(d, z->denial, block);
     z->soa = zone_node_rrset(z->root, WIRE_SOA);
     z->negative_soa = make_negative_soa(p, z->soa);
     z->serial = bytes_get_u32(z->soa->wire + z->soa->wire_bytes - 20);
     ensure(!p->block.is_full);
     z->memory_bytes = sizeof(*z) + (size_t)(p->block.p - block) + sizeof(*index) +
-                      ((size_t)index->mask + 1) * sizeof(index->slots[0]);
+                      ((size_t)index->mask + 1) * sizeof(index->slots[0]) +
+                      (z->chain ? z->chain->n * (sizeof(uint64_t) + sizeof(uint32_t)) : 0);
     d->files = NULL;
     d->n_files = 0;
     free(p);
@@ -400,6 +452,7 @@ void zone_release(const struct zone *shared)
 
     if (z == NULL || __atomic_fetch_sub(&z->refs, 1, __ATOMIC_ACQ_REL) > 1)
         return;
+    chain_free(z->chain);
     free(z->index->slots);
     free((struct zone_index *)z->index);
     zone_files_free(z->files, z->n_files);

@@ -18,16 +18,6 @@ static const char *show(const struct draft_name *n, char buf[WIRE_NAME_TEXT])
     return wire_name_format(n->name, buf);
 }
 
-static struct draft_record *first_of_type(const struct draft *d, const struct draft_name *n,
-                                          uint16_t type)
-{
-    struct draft_record *r = record_of(d, n->first);
-
-    while (r != NULL && r->type != type)
-        r = record_of(d, r->next);
-    return r;
-}
-
 static bool is_next_alike(const struct draft *d, const struct draft_record *r)
 {
     return r->next != DRAFT_NONE && d->records[r->next].type == r->type;
@@ -192,7 +182,7 @@ static void check_apex(struct draft *d)
 
 static void check_soa(struct draft *d)
 {
-    const struct draft_record *soa = first_of_type(d, &d->names[0], WIRE_SOA);
+    const struct draft_record *soa = draft_first(d, &d->names[0], WIRE_SOA);
     char buf[WIRE_NAME_TEXT];
 
     if (soa != NULL && is_next_alike(d, soa))
@@ -200,7 +190,7 @@ static void check_soa(struct draft *d)
                    "a second SOA record; the first is at line %u", soa->line);
     for (uint32_t i = 1; i < d->n_names; i++) {
         if (d->names[i].flags & DRAFT_HAS_SOA)
-            errors_add(d->errors, draft_place(d, first_of_type(d, &d->names[i], WIRE_SOA)),
+            errors_add(d->errors, draft_place(d, draft_first(d, &d->names[i], WIRE_SOA)),
                        "SOA record at %s, below the zone's apex", show(&d->names[i], buf));
     }
 }
@@ -219,7 +209,7 @@ static const struct draft_record *first_beside_cname(const struct draft *d,
 
 static void check_cname(struct draft *d, const struct draft_name *n)
 {
-    const struct draft_record *cname = first_of_type(d, n, WIRE_CNAME);
+    const struct draft_record *cname = draft_first(d, n, WIRE_CNAME);
     char name[WIRE_NAME_TEXT], type[16];
 
     if (is_next_alike(d, cname))
@@ -235,7 +225,7 @@ static void check_cname(struct draft *d, const struct draft_name *n)
 /* RFC 6672 sections 2.3 and 2.4. */
 static void check_dname(struct draft *d, const struct draft_name *n)
 {
-    const struct draft_record *dname = first_of_type(d, n, WIRE_DNAME);
+    const struct draft_record *dname = draft_first(d, n, WIRE_DNAME);
     char name[WIRE_NAME_TEXT];
 
     if (is_next_alike(d, dname))
@@ -269,7 +259,8 @@ static void check_hidden(struct draft *d, const struct draft_name *n)
     for (const struct draft_record *r = record_of(d, n->first); r != NULL;
          r = record_of(d, r->next)) {
         if (r->type == WIRE_A || r->type == WIRE_AAAA || r->type == WIRE_RRSIG ||
-            r->type == WIRE_NSEC || (is_cut && (r->type == WIRE_NS || r->type == WIRE_DS)))
+            r->type == WIRE_NSEC || r->type == WIRE_NSEC3 ||
+            (is_cut && (r->type == WIRE_NS || r->type == WIRE_DS)))
             continue;
         errors_warn(d->errors, draft_place(d, r),
                     "%s at %s is never answered: the NS records of %s delegate it away",
@@ -291,7 +282,7 @@ static void check_names(struct draft *d)
             if (parent->flags & (DRAFT_IS_BELOW_DNAME | DRAFT_HAS_DNAME))
                 n->flags |= DRAFT_IS_BELOW_DNAME;
             if ((n->flags & DRAFT_HAS_NS) && (n->flags & DRAFT_IS_WILDCARD))
-                errors_warn(d->errors, draft_place(d, first_of_type(d, n, WIRE_NS)),
+                errors_warn(d->errors, draft_place(d, draft_first(d, n, WIRE_NS)),
                             "NS at the wildcard %s delegates nothing (RFC 4592 section 4.2)",
                             show(n, name));
             else if ((n->flags & DRAFT_HAS_NS) && n->cut == DRAFT_NONE)
@@ -318,7 +309,7 @@ static void check_service_name(struct draft *d, const struct zone_service *s,
     char name[WIRE_NAME_TEXT], type[16];
 
     for (size_t i = 0; i < COUNT_OF(excluded); i++) {
-        const struct draft_record *r = first_of_type(d, n, excluded[i]);
+        const struct draft_record *r = draft_first(d, n, excluded[i]);
 
         if (r != NULL)
             errors_add(d->errors, draft_place(d, r),
@@ -329,8 +320,8 @@ static void check_service_name(struct draft *d, const struct zone_service *s,
     if (n->cut != DRAFT_NONE)
         errors_add(d->errors, s->place,
                    "service %s: the zone delegates this name away (NS at %s:%u)", show(n, name),
-                   draft_place(d, first_of_type(d, &d->names[n->cut], WIRE_NS)).file,
-                   first_of_type(d, &d->names[n->cut], WIRE_NS)->line);
+                   draft_place(d, draft_first(d, &d->names[n->cut], WIRE_NS)).file,
+                   draft_first(d, &d->names[n->cut], WIRE_NS)->line);
     if (n->flags & DRAFT_IS_BELOW_DNAME)
         errors_add(d->errors, s->place, "service %s lies below a DNAME of the zone", show(n, name));
 }
@@ -441,7 +432,7 @@ static void check_targets(struct draft *d)
 /* The name that answers for a CNAME's target; DRAFT_NONE at a chain's end. */
 static uint32_t next_in_chain(const struct draft *d, uint32_t id)
 {
-    const struct draft_record *cname = first_of_type(d, &d->names[id], WIRE_CNAME);
+    const struct draft_record *cname = draft_first(d, &d->names[id], WIRE_CNAME);
     struct wire_name target;
 
     if (cname == NULL)
@@ -465,7 +456,7 @@ static void check_loops(struct draft *d)
         for (; at != DRAFT_NONE && d->names[at].mark == NEW; at = next_in_chain(d, at))
             d->names[at].mark = WALKING;
         if (at != DRAFT_NONE && d->names[at].mark == WALKING)
-            errors_warn(d->errors, draft_place(d, first_of_type(d, &d->names[at], WIRE_CNAME)),
+            errors_warn(d->errors, draft_place(d, draft_first(d, &d->names[at], WIRE_CNAME)),
                         "the CNAMEs from %s lead back to it", show(&d->names[at], name));
         for (at = i; at != DRAFT_NONE && d->names[at].mark == WALKING; at = next_in_chain(d, at))
             d->names[at].mark = DONE;
@@ -473,18 +464,6 @@ static void check_loops(struct draft *d)
 }
 
 /* --- all ---------------------------------------------------------------------------------- */
-
-static void check_signatures(struct draft *d)
-{
-    for (uint32_t i = 0; i < d->n_records; i++) {
-        if (d->records[i].type != WIRE_RRSIG)
-            continue;
-        errors_warn(d->errors, draft_place(d, &d->records[i]),
-                    "the file is signed already; its RRSIG records are answered when asked for, "
-                    "but do not go with other answers");
-        return;
-    }
-}
 
 void check_draft(struct draft *d, bool is_whole)
 {
@@ -498,5 +477,5 @@ void check_draft(struct draft *d, bool is_whole)
         check_apex(d);
         check_targets(d);
     }
-    check_signatures(d);
+    check_signed(d);
 }

@@ -55,6 +55,8 @@ static uint32_t new_name(struct draft *d, uint32_t parent, const uint8_t *wire, 
             parent == DRAFT_NONE ? d->apex.n_labels : (uint8_t)(d->names[parent].n_labels + 1),
         .flags = is_wildcard ? DRAFT_IS_WILDCARD : 0,
     };
+    if (parent != DRAFT_NONE)
+        d->names[parent].flags |= DRAFT_IS_PARENT;
     if (is_wildcard)
         d->names[parent].wildcard = id;
     if (d->names[id].n_labels > d->index.max_labels)
@@ -109,7 +111,7 @@ void draft_target(const struct draft_record *r, const struct rdata_layout *l, st
     ensure(wire_name_read(r->rdata + l->fixed_bytes, (size_t)r->rdata_bytes - l->fixed_bytes, out));
 }
 
-static uint8_t flag_of(uint16_t type)
+static uint16_t flag_of(uint16_t type)
 {
     switch (type) {
     case WIRE_CNAME:
@@ -123,8 +125,11 @@ static uint8_t flag_of(uint16_t type)
     case WIRE_A:
     case WIRE_AAAA:
         return DRAFT_HAS_ADDRESS | DRAFT_HAS_OTHER;
-    case WIRE_RRSIG:
+    case WIRE_NSEC3:
+        return DRAFT_HAS_NSEC3;
     case WIRE_NSEC:
+        return DRAFT_HAS_NSEC;
+    case WIRE_RRSIG:
         return 0; /* the only ones beside a CNAME: RFC 4034 section 3 */
     default:
         return DRAFT_HAS_OTHER;
@@ -151,6 +156,15 @@ void draft_add_record(struct draft *d, uint32_t name, const struct draft_record 
         d->digest +=
             zone_digest_record(n->name, n->name_bytes, r->type, r->ttl_s, rdata, r->rdata_bytes);
     n->flags |= flag_of(r->type);
+}
+
+struct draft_record *draft_first(const struct draft *d, const struct draft_name *n, uint16_t type)
+{
+    for (uint32_t i = n->first; i != DRAFT_NONE; i = d->records[i].next) {
+        if (d->records[i].type == type)
+            return &d->records[i];
+    }
+    return NULL;
 }
 
 struct place draft_place(const struct draft *d, const struct draft_record *r)

@@ -268,6 +268,15 @@ static enum zone_verdict answer(struct zone_lookup *l, enum zone_verdict verdict
     return verdict;
 }
 
+static enum zone_verdict look_for_signatures(struct zone_lookup *l, const struct zone_node *node)
+{
+    for (unsigned i = 0; i < node->n_rrsets; i++) {
+        if (node->rrsets[i].n_sigs > 0)
+            return answer(l, ZONE_ANY, node, &node->rrsets[i]);
+    }
+    return answer(l, ZONE_NODATA, node, NULL);
+}
+
 /* RFC 1034 section 4.3.2 step 3: at a node that has the name, or its wildcard. */
 static enum zone_verdict look_at(struct zone_lookup *l, const struct zone_node *node,
                                  uint16_t qtype)
@@ -278,6 +287,10 @@ static enum zone_verdict look_at(struct zone_lookup *l, const struct zone_node *
         return answer(l, ZONE_REFERRAL, node->cut, zone_node_rrset(node->cut, WIRE_NS));
     if (node->service != ZONE_NO_SERVICE && (qtype == WIRE_A || qtype == WIRE_AAAA))
         return answer(l, ZONE_STEERED, node, NULL);
+    if (unlikely(qtype == WIRE_RRSIG)) /* those of one RRset: RFC 8482 section 7 */
+        return look_for_signatures(l, node);
+    if (unlikely(qtype == WIRE_NSEC3)) /* not there for questions: RFC 5155 section 7.2.8 */
+        return answer(l, ZONE_NODATA, node, NULL);
     if (unlikely(qtype == WIRE_ANY)) {
         bool has_data = node->n_rrsets > 0 || node->service != ZONE_NO_SERVICE;
         return answer(l, has_data ? ZONE_ANY : ZONE_NODATA, node,

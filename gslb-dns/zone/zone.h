@@ -13,7 +13,8 @@
  * with a two-byte compression pointer for the owner that says "the question" (0xC00C). Names inside
  * RDATA that RFC 3597 section 4 allows to compress end in a two-byte pointer to the zone's apex
  * where they can; such pointers are listed as fixups, because the apex stands at a place in the
- * question that depends on the QNAME's length. So an answer is: copy, patch few pointers.
+ * question that depends on the QNAME's length. So an answer is: copy, patch few pointers. A signed
+ * RRset's RRSIG records stand right behind it, and a signed answer copies a few bytes more.
  */
 #ifndef GSLB_DNS_ZONE_H
 #define GSLB_DNS_ZONE_H
@@ -37,8 +38,10 @@ struct zone_rrset {
     uint16_t count;
     uint32_t ttl_s; /* also in the wire form */
     uint16_t wire_bytes;
-    uint8_t n_fixups;  /* saturates: an RRset with more is stored uncompressed */
-    uint8_t n_targets; /* at most 255 are listed; only those with an address or a service */
+    uint8_t n_fixups;   /* saturates: an RRset with more is stored uncompressed */
+    uint8_t n_targets;  /* at most 255 are listed; only those with an address or a service */
+    uint8_t n_sigs;     /* RRSIG records in wire form, right behind the RRset's own, */
+    uint16_t sig_bytes; /* and their size; they have the RRset's TTL (RFC 4035 section 2.2) */
     const uint8_t *wire;
     const uint16_t *fixups; /* offsets in wire of pointers to the apex; the pointer's stored value
                                is 0xC000, to which the apex's place in the packet is added */
@@ -61,6 +64,14 @@ struct zone_node {
     const uint8_t *name; /* wire form, lower case, whole */
 };
 
+/* How a signed zone proves that something is not there. */
+enum zone_denial {
+    ZONE_UNSIGNED, /* or without a whole chain: nothing is proved */
+    ZONE_NSEC,     /* RFC 4034 section 4 */
+    ZONE_NSEC3,    /* RFC 5155 */
+};
+struct zone_chain;
+
 /* A file that a zone was read from, and what it was like then. */
 struct zone_file;
 struct zone {
@@ -74,7 +85,9 @@ struct zone {
                         process: has the data changed? */
     size_t n_names, n_records, memory_bytes;
     const struct zone_index *index;
-    struct zone_file *files; /* the zone file and what it includes */
+    enum zone_denial denial;
+    const struct zone_chain *chain; /* NULL: unsigned */
+    struct zone_file *files;        /* the zone file and what it includes */
     size_t n_files;
     void *memory; /* nodes, RRsets, names: one block, freed as one */
 };
@@ -99,8 +112,9 @@ struct zone_source {
  * Checks beyond syntax: SOA once at the apex, NS at the apex, names within the zone, CNAME alone,
  * DNAME rules, one TTL per RRset (warning, the lowest is taken, RFC 2181 section 5.2), glue for
  * in-zone delegations (warning), no A/AAAA/CNAME at a steered name; warnings for duplicates, CNAME
- * loops, NS, MX and SRV that point to a CNAME, or in the zone to no address, records that a
- * delegation hides, NS and DNAME at a wildcard (answered as ordinary data). */
+ * loops, signatures that have expired or will soon, RRsets without one in a signed zone, broken
+ * chains of NSEC and NSEC3, NS, MX and SRV that point to a CNAME, or in the zone to no address,
+ * records that a delegation hides, NS and DNAME at a wildcard (answered as ordinary data). */
 struct zone *zone_load(const struct zone_source *from, struct errors *errors);
 /* How far loading this file will move a progress; what it includes comes on top. */
 uint64_t zone_effort(const char *path);
@@ -134,7 +148,7 @@ enum zone_verdict {
     ZONE_NXDOMAIN,
     ZONE_REFERRAL, /* rrset is the NS RRset of node, the cut */
     ZONE_ANY,      /* type ANY at a name with data: rrset is one of its RRsets (RFC 8482), or NULL
-                      where the node has only a service */
+                      where the node has only a service. Type RRSIG: one that is signed */
 };
 
 /* A query's walk through the zones. prepare and find are apart so that a batch can prepare all of
@@ -157,6 +171,19 @@ enum zone_verdict zone_find(struct zone_lookup *l, const struct wire_name *qname
 enum zone_verdict zone_find_next(struct zone_lookup *l, const struct wire_name *name,
                                  uint16_t qtype);
 const struct zone_rrset *zone_node_rrset(const struct zone_node *n, uint16_t type);
+
+/* An NSEC or NSEC3 RRset that belongs into the authority section. */
+struct zone_proof {
+    const struct zone_node *node; /* its owner; an NSEC3's is found by no other way */
+    const struct zone_rrset *rrset;
+};
+enum { ZONE_PROOFS_MAX = 3 };
+/* What proves the verdict on a name of l's zone, which is signed: a name that does not exist, a
+ * type that is not there, a wildcard's right to answer, a delegation without DS (RFC 4035 section
+ * 3.1.3, RFC 5155 section 7.2). None twice; returns how many, 0 also where the verdict needs
+ * none. Costs a few comparisons of names, and with NSEC3 up to three hashes. */
+unsigned zone_prove(const struct zone_lookup *l, enum zone_verdict verdict,
+                    const struct wire_name *name, struct zone_proof out[ZONE_PROOFS_MAX]);
 /* The target of the first record of a CNAME or DNAME RRset of this zone, in wire_name form. */
 void zone_target_name(const struct zone *z, const struct zone_rrset *cname, struct wire_name *out);
 

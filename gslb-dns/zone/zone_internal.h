@@ -6,10 +6,11 @@
  *         tokens → names and times
  *   read  entries → directives obeyed, records with owner, TTL and type;  rdata: tokens → wire
  *   check the draft: what is wrong although each line is right
- *   build the draft → one block of nodes and RRsets as zone.h shows them
+ *   build the draft → one block of nodes and RRsets as zone.h shows them; chain sorts the owners
+ *         of NSEC and NSEC3
  *
- * and looked into by find. The draft (names, records and where they stand in the files) lives only
- * while loading.
+ * and looked into by find, and by denial for what is not there. The draft (names, records and where
+ * they stand in the files) lives only while loading.
  */
 #ifndef GSLB_DNS_ZONE_INTERNAL_H
 #define GSLB_DNS_ZONE_INTERNAL_H
@@ -17,6 +18,7 @@
 #include "common/arena/arena.h"
 #include "common/bytes/bytes.h"
 #include "common/text/text.h"
+#include "gslb-dns/sign/sign.h"
 #include "gslb-dns/zone/zone.h"
 
 #include <sys/stat.h>
@@ -67,6 +69,9 @@ enum draft_flag {
     DRAFT_HAS_OTHER = 32, /* anything that may not stand beside a CNAME */
     DRAFT_IS_WILDCARD = 64,
     DRAFT_IS_BELOW_DNAME = 128,
+    DRAFT_HAS_NSEC = 256,
+    DRAFT_HAS_NSEC3 = 512,
+    DRAFT_IS_PARENT = 1024,
 };
 
 struct draft_record {
@@ -87,8 +92,8 @@ struct draft_name {
     uint32_t cut;           /* the delegation at or above; DRAFT_NONE */
     uint32_t wildcard;      /* its child "*"; DRAFT_NONE */
     uint16_t service;
+    uint16_t flags;
     uint8_t name_bytes, n_labels;
-    uint8_t flags;
     uint8_t mark; /* of the search for loops */
 };
 
@@ -249,6 +254,55 @@ void rdata_context_free(struct rdata_context *c);
 MUST_USE struct outcome rdata_parse(struct rdata_context *c, uint16_t type,
                                     const struct token *type_token, const struct entry *rest,
                                     struct writer *out);
+
+/* --- signed zones: chains of NSEC and NSEC3 ----------------------------------------------- */
+
+enum { NSEC3_LABEL = 32, NSEC3_SALT_MAX = 255, NSEC3_ITERATIONS_MAX = 150 };
+
+/* The owners of NSEC or NSEC3 RRsets in canonical order (RFC 4034 section 6.1; hashed names as
+ * they are). A key is what comes first in that order, so that a search seldom looks at a name. */
+struct zone_chain {
+    uint32_t n;
+    uint64_t *keys;
+    uint32_t *refs; /* as the index has them */
+    const uint8_t *base;
+    unsigned iterations; /* of NSEC3 */
+    uint8_t n_salt;
+    uint8_t salt[NSEC3_SALT_MAX];
+};
+
+/* How two names of n labels each, lower case, stand to each other: RFC 4034 section 6.1. */
+int chain_compare(const uint8_t *a, unsigned a_labels, const uint8_t *b, unsigned b_labels);
+/* Such that the keys of two names below the same apex never stand the other way round. */
+uint64_t chain_key(const uint8_t *name, unsigned n_labels, unsigned apex_labels);
+/* The same for an NSEC3's owner; false: no hash. */
+MUST_USE bool chain_hash_key(const uint8_t *label, uint64_t *out);
+/* NULL: the zone proves nothing. */
+struct zone_chain *chain_new(const struct draft *d, enum zone_denial denial, const uint8_t *base);
+void chain_free(const struct zone_chain *c);
+/* The entry at a name or the last one before it, going round; is_exact: at it. */
+const struct zone_node *chain_find(const struct zone_chain *c, const uint8_t *name,
+                                   unsigned n_labels, unsigned apex_labels, bool *is_exact);
+const struct zone_node *chain_find_hash(const struct zone_chain *c,
+                                        const uint8_t hash[SIGN_NSEC3_HASH_BYTES], bool *is_exact);
+
+/* What a zone that comes signed lacks. */
+void check_signed(struct draft *d);
+enum zone_denial draft_denial(const struct draft *d);
+/* Such a name is the owner of NSEC3 and nothing else: no question finds it (RFC 5155 section
+ * 7.2.8). */
+static inline bool draft_is_hash(const struct draft_name *n)
+{
+    return (n->flags & DRAFT_HAS_NSEC3) &&
+           !(n->flags & (DRAFT_HAS_OTHER | DRAFT_HAS_CNAME | DRAFT_IS_PARENT)) &&
+           n->service == ZONE_NO_SERVICE;
+}
+/* The type that an RRSIG record signs. */
+static inline uint16_t draft_covers(const struct draft_record *rrsig)
+{
+    return bytes_get_u16(rrsig->rdata);
+}
+struct draft_record *draft_first(const struct draft *d, const struct draft_name *n, uint16_t type);
 
 /* --- read, check, build ------------------------------------------------------------------- */
 
