@@ -383,6 +383,13 @@ static void count_steered(struct answer_context *c, const struct slot *s,
         count(c, ANSWER_COUNTER_STEERED_DEFAULT);
 }
 
+static enum step add_missing(struct answer_context *c, struct slot *s, struct message *m)
+{
+    if (unlikely(m->dnssec))
+        dnssec_prove_missing(m, &s->lookup, s->q.qtype);
+    return add_negative(c, s, m);
+}
+
 /* A service that has no address of a family anywhere says so to everybody alike, scope 0; a region
  * that has none says it to its own clients (RFC 7871 section 7.4: what exists should not depend on
  * the network, and here it does only as far as the operator made it so). */
@@ -396,10 +403,10 @@ static enum step add_steered(struct answer_context *c, const struct world *w, st
     const struct world_addresses *addresses;
     struct answer_steering by;
     struct message_round round;
-    size_t n;
+    size_t n, first;
 
     if (is_v6 ? !service->has_aaaa : !service->has_a)
-        return add_negative(c, s, m);
+        return add_missing(c, s, m);
     by = answer_steer(w, number, find_client(m->io, s));
     count_steered(c, s, &by);
     m->scope = by.scope;
@@ -411,14 +418,23 @@ static enum step add_steered(struct answer_context *c, const struct world *w, st
         return STEP_DONE;
     }
     if (unlikely(by.site == NULL))
-        return add_negative(c, s, m);
+        return add_missing(c, s, m);
     addresses = is_v6 ? &by.site->aaaa : &by.site->a;
     if (addresses->count == 0)
-        return add_negative(c, s, m);
+        return add_missing(c, s, m);
     n = addresses->count < service->max_addresses ? addresses->count : service->max_addresses;
-    round = (struct message_round){
-        .wire = addresses->wire, .record_bytes = record_bytes, .count = addresses->count};
-    return message_add_round(m, &round, pick_below(c, addresses->count), n) ? STEP_DONE : STEP_FULL;
+    first = pick_below(c, addresses->count);
+    round = (struct message_round){.wire = addresses->wire,
+                                   .record_bytes = record_bytes,
+                                   .count = addresses->count,
+                                   .sigs = addresses->wire + addresses->count * record_bytes +
+                                           (n < addresses->count ? first : 0) *
+                                               (size_t)addresses->sig_bytes,
+                                   .sig_bytes = addresses->sig_bytes,
+                                   .n_sigs = addresses->n_sigs};
+    if (unlikely(s->lookup.is_wildcard && m->dnssec))
+        dnssec_prove(m, &s->lookup, ZONE_ANSWER);
+    return message_add_round(m, &round, first, n) ? STEP_DONE : STEP_FULL;
 }
 
 /* The other one of the two names than the message's current one. */

@@ -118,6 +118,8 @@ MUST_USE bool message_add_record(struct message *m, uint16_t type, uint32_t ttl_
                                  const uint8_t *rdata, uint16_t rdata_bytes);
 /* dnssec, only with DO=1: gathers what proves the verdict on the current name. */
 void dnssec_prove(struct message *m, const struct zone_lookup *l, enum zone_verdict verdict);
+/* The same for a steered name without an address of the type that was asked for. */
+void dnssec_prove_missing(struct message *m, const struct zone_lookup *l, uint16_t type);
 /* Writes what was gathered; false: it does not fit. */
 MUST_USE bool dnssec_add_proofs(struct message *m);
 /* DS and its signatures, or the proof that there is none (RFC 4035 section 3.1.4). A DS in an

@@ -8,19 +8,30 @@
 
 #include <string.h>
 
-void dnssec_prove(struct message *m, const struct zone_lookup *l, enum zone_verdict verdict)
+static void gather(struct message *m, const struct zone_proof *found, unsigned n)
 {
-    struct zone_proof found[ZONE_PROOFS_MAX];
-    unsigned n = zone_prove(l, verdict, m->name, found);
-
     for (unsigned i = 0; i < n; i++) {
         unsigned k = 0;
 
-        while (k < m->n_proofs && m->proofs[k].node != found[i].node)
+        while (k < m->n_proofs && m->proofs[k].rrset != found[i].rrset)
             k++;
         if (k == m->n_proofs && k < COUNT_OF(m->proofs))
             m->proofs[m->n_proofs++] = found[i];
     }
+}
+
+void dnssec_prove(struct message *m, const struct zone_lookup *l, enum zone_verdict verdict)
+{
+    struct zone_proof found[ZONE_PROOFS_MAX];
+
+    gather(m, found, zone_prove(l, verdict, m->name, found));
+}
+
+void dnssec_prove_missing(struct message *m, const struct zone_lookup *l, uint16_t type)
+{
+    struct zone_proof found[ZONE_PROOFS_MAX];
+
+    gather(m, found, zone_prove_missing(l, type, m->name, found));
 }
 
 /* Where in the question, or in the target that led here, the name of a node stands; 0: nowhere. */

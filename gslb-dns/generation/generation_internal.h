@@ -66,7 +66,31 @@ struct generation {
     struct shared_guard *guard;
     struct cookie_secrets secrets;
     struct limit limit; /* table NULL: no limit */
+    size_t *homes; /* the zone of each service */
+    struct steered_signatures *signatures;
 };
+
+/* A set of addresses that an answer can be: n of count records in world's wire form, from the
+ * first one on and going round. */
+struct steered_set {
+    const struct sign_signer *signer;
+    const struct wire_name *owner; /* with its "*" */
+    const uint8_t *wire;
+    size_t count, first, n;
+    uint32_t ttl_s;
+    uint16_t type;
+};
+struct steered_signatures *steered_signatures_new(void);
+void steered_signatures_free(struct steered_signatures *s);
+/* Writes the set's RRSIG records, signing it if that was not done yet; returns the bytes, at most
+ * those of steered_signatures_bound. */
+size_t steered_signatures_get(struct steered_signatures *s, const struct steered_set *set,
+                              uint8_t *out, uint8_t *n_sigs);
+size_t steered_signatures_bound(const struct sign_signer *signer);
+/* How many were made and not only looked up. */
+uint64_t steered_signatures_made(const struct steered_signatures *s);
+/* Does the service have an address of the family at all, of an edge or the fallback? */
+bool generation_has_family(const struct config *c, const struct config_service *s, uint8_t family);
 
 /* Reads the keys of all signed zones and fills g->signers for this moment. A zone whose keys cannot
  * be read, or sign nothing, is an error; where the configuration stays, it keeps the signer that it

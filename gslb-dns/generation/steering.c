@@ -112,7 +112,7 @@ static struct outcome compile(const struct geo_db *db, struct steering *x, struc
     return x->map != NULL ? OUTCOME_OK : OUTCOME_FAILED;
 }
 
-static bool has_family(const struct config *c, const struct config_service *s, uint8_t family)
+bool generation_has_family(const struct config *c, const struct config_service *s, uint8_t family)
 {
     for (size_t k = 0; k < s->n_regions; k++) {
         const struct config_region *r = &c->regions[s->regions[k]];
@@ -191,8 +191,8 @@ static struct world_service service_of(const struct config *c, const struct conf
         .map = x->map,
         .ttl_s = s->ttl_s,
         .max_addresses = (uint16_t)s->max_addresses,
-        .has_a = has_family(c, s, 4),
-        .has_aaaa = has_family(c, s, 6),
+        .has_a = generation_has_family(c, s, 4),
+        .has_aaaa = generation_has_family(c, s, 6),
     };
 }
 

@@ -54,6 +54,11 @@ struct source {
     size_t n_list;
     const struct health *health;
     enum edge_choice choice;
+    /* In a signed zone; NULL: not */
+    struct steered_signatures *signatures;
+    const struct sign_signer *signer;
+    struct wire_name owner;
+    size_t max_addresses;
 };
 
 /* Writes a record for each address of the family; returns how many. out NULL: only counts. */
@@ -78,16 +83,44 @@ static uint32_t gather(const struct source *s, uint8_t family, uint32_t ttl_s, u
     return n;
 }
 
+/* Signatures behind the records: of the whole, or of each part that an answer can be, as
+ * message_add_round takes them. */
+static void add_signatures(const struct source *s, uint16_t type, uint32_t ttl_s, uint8_t *wire,
+                           size_t record_bytes, struct world_addresses *out)
+{
+    bool is_part = out->count > s->max_addresses;
+    struct steered_set set = {.signer = s->signer,
+                              .owner = &s->owner,
+                              .wire = wire,
+                              .count = out->count,
+                              .n = is_part ? s->max_addresses : out->count,
+                              .ttl_s = ttl_s,
+                              .type = type};
+    uint8_t *p = wire + out->count * record_bytes;
+
+    for (set.first = 0; set.first < (is_part ? out->count : 1); set.first++) {
+        out->sig_bytes = (uint16_t)steered_signatures_get(s->signatures, &set, p, &out->n_sigs);
+        p += out->sig_bytes; /* each has as many: one signer, one owner */
+    }
+}
+
 static struct world_addresses make_addresses(struct arena *a, const struct source *s,
                                              uint8_t family, uint32_t ttl_s)
 {
-    size_t record_bytes = family == 4 ? WORLD_A_BYTES : WORLD_AAAA_BYTES;
-    uint32_t n = gather(s, family, ttl_s, NULL);
-    uint8_t *wire = n > 0 ? arena_alloc(a, n * record_bytes) : NULL;
+    size_t record_bytes = family == 4 ? WORLD_A_BYTES : WORLD_AAAA_BYTES, sig_bytes = 0;
+    struct world_addresses out = {.count = gather(s, family, ttl_s, NULL)};
+    uint8_t *wire;
 
-    if (wire != NULL)
-        gather(s, family, ttl_s, wire);
-    return (struct world_addresses){wire, n};
+    if (out.count == 0)
+        return out;
+    if (s->signer != NULL)
+        sig_bytes =
+            steered_signatures_bound(s->signer) * (out.count > s->max_addresses ? out.count : 1);
+    out.wire = wire = arena_alloc(a, out.count * record_bytes + sig_bytes);
+    gather(s, family, ttl_s, wire);
+    if (s->signer != NULL)
+        add_signatures(s, family == 4 ? WIRE_A : WIRE_AAAA, ttl_s, wire, record_bytes, &out);
+    return out;
 }
 
 static struct world_site make_site(struct arena *a, const struct source *s, uint32_t ttl_s)
@@ -138,9 +171,12 @@ static void make_all_down(struct arena *a, const struct generation *g,
         out->mode = WORLD_NODATA;
         return;
     case CONFIG_FALLBACK: {
-        struct source list = {.list = service->fallback, .n_list = service->n_fallback};
+        struct source list = *from;
         struct world_site *site = arena_alloc(a, sizeof(*site));
 
+        list.list = service->fallback;
+        list.n_list = service->n_fallback;
+        list.n_edges = 0;
         *site = make_site(a, &list, service->ttl_s);
         out->mode = WORLD_FALLBACK;
         out->sites = site;
@@ -161,7 +197,15 @@ static void make_view(struct arena *a, const struct generation *g, const struct 
                       size_t i, struct world_service_view *out)
 {
     const struct config_service *service = &g->config->services[i];
-    struct source from = {.edges = g->config->edges, .health = health, .choice = EDGES_USABLE};
+    struct source from = {.edges = g->config->edges,
+                          .health = health,
+                          .choice = EDGES_USABLE,
+                          .signatures = g->signatures,
+                          .signer = g->signers[g->homes[i]],
+                          .max_addresses = service->max_addresses};
+
+    if (from.signer != NULL)
+        ensure(wire_name_parse(str_of(service->name), &from.owner));
 
     out->mode = WORLD_STEER;
     if (!make_sites(a, g, service, &from, out))

@@ -52,7 +52,6 @@ static void free_homes(struct homes *h)
 {
     free(h->zones);
     free(h->services);
-    free(h->home);
 }
 
 static void collect_services(const struct config *c, const struct homes *homes, size_t zone,
@@ -70,6 +69,8 @@ static void collect_services(const struct config *c, const struct homes *homes, 
             .name = homes->services[s],
             .service = (uint16_t)s,
             .place = c->services[s].place,
+            .has_a = generation_has_family(c, &c->services[s], 4),
+            .has_aaaa = generation_has_family(c, &c->services[s], 6),
         };
     }
 }
@@ -80,6 +81,8 @@ static bool has_same_services(const struct shared_zone *a, const struct shared_z
         return false;
     for (size_t i = 0; i < a->n_services; i++)
         if (a->services[i].service != b->services[i].service ||
+            a->services[i].has_a != b->services[i].has_a ||
+            a->services[i].has_aaaa != b->services[i].has_aaaa ||
             a->services[i].name.length != b->services[i].name.length ||
             memcmp(a->services[i].name.bytes, b->services[i].name.bytes,
                    a->services[i].name.length) != 0)
@@ -170,6 +173,19 @@ static bool is_as_before(const struct zone_work *w, size_t zone, const struct sh
            has_same_services(old, fresh) && zone_is_unchanged(old->zone);
 }
 
+/* Signed, or no longer: that is not the data's business, but the zone is another one. */
+static bool is_signed_as_before(const struct zone_work *w, size_t zone)
+{
+    return w->g->signers[zone] == NULL && w->previous->signers[w->old[zone]] == NULL;
+}
+
+/* The data goes on, but keys or the time for signatures may have changed: signed anew from memory,
+ * which keeps every signature that is current. */
+static bool is_to_be_resigned(const struct zone_work *w, size_t zone)
+{
+    return w->g->signers[zone] != NULL && find_served(w, zone) != NULL;
+}
+
 /* Takes over what may go on, and queues the rest. */
 static void plan_zone(struct zone_work *w, const struct homes *homes, size_t zone, bool is_forced)
 {
@@ -180,14 +196,19 @@ static void plan_zone(struct zone_work *w, const struct homes *homes, size_t zon
     collect_services(g->config, homes, zone, fresh);
     g->zones[zone] = fresh;
     w->old[zone] = find_old(w, zone);
-    if (is_forced || !is_as_before(w, zone, fresh)) {
+    if (is_forced || !is_as_before(w, zone, fresh) ||
+        (!is_signed_as_before(w, zone) && !is_to_be_resigned(w, zone))) {
         g->is_read[zone] = true;
         w->queue[w->n++] = zone;
         return;
     }
-    release_zone(fresh);
-    g->zones[zone] = w->previous->zones[w->old[zone]];
-    atomic_fetch_add(&g->zones[zone]->refs, 1);
+    if (is_signed_as_before(w, zone)) {
+        release_zone(fresh);
+        g->zones[zone] = w->previous->zones[w->old[zone]];
+        atomic_fetch_add(&g->zones[zone]->refs, 1);
+    } else {
+        w->queue[w->n++] = zone;
+    }
     if (w->wish->path == NULL)
         g->faults[zone] = w->previous->faults[w->old[zone]];
     if (g->faults[zone] != NULL)
@@ -198,12 +219,21 @@ static void plan_zone(struct zone_work *w, const struct homes *homes, size_t zon
 
 static void load_zone(struct zone_work *w, size_t zone)
 {
+    const struct shared_zone *old = find_served(w, zone);
     struct shared_zone *shared = w->g->zones[zone];
     const struct config_zone *c = &w->g->config->zones[zone];
-    struct zone_source source = {c->name, c->path, shared->services, shared->n_services,
-                                 w->is_alone ? &w->progress : NULL};
+    struct zone_source source = {.name = c->name,
+                                 .path = c->path,
+                                 .services = shared->services,
+                                 .n_services = shared->n_services,
+                                 .progress = w->is_alone ? &w->progress : NULL,
+                                 .signer = w->g->signers[zone],
+                                 .previous = old != NULL ? old->zone : NULL};
 
-    shared->zone = zone_load(&source, &w->errors[zone]);
+    if (w->g->is_read[zone])
+        shared->zone = zone_load(&source, &w->errors[zone]);
+    else
+        shared->zone = zone_resign(old->zone, source.signer);
     if (w->is_alone)
         return;
     pthread_mutex_lock(&w->lock);
@@ -325,7 +355,7 @@ static struct outcome settle(struct zone_work *w, struct errors *errors)
             check_serial(w, zone);
         if (w->errors[zone].n_errors == 0) {
             errors_merge(errors, &w->errors[zone]);
-            w->g->n_fresh_zones++;
+            w->g->n_fresh_zones += w->g->is_read[zone];
             continue;
         }
         zone_release(shared->zone);
@@ -393,6 +423,7 @@ struct outcome generation_load_zones(struct generation *g, const struct generati
     g->faults = base_zalloc(n, sizeof(g->faults[0]));
     g->is_read = base_zalloc(n, sizeof(g->is_read[0]));
     plan(&w, &homes);
+    g->homes = homes.home;
     free_homes(&homes);
     load_queue(&w);
     if (has_failed(settle(&w, errors)) || has_failed(check_any_available(g)))
@@ -407,6 +438,7 @@ struct outcome generation_load_zones(struct generation *g, const struct generati
 
 void generation_free_zones(struct generation *g)
 {
+    free(g->homes);
     if (g->zone_set != NULL)
         zone_set_free(g->zone_set);
     for (size_t z = 0; g->zones != NULL && z < g->config->n_zones; z++) {

@@ -220,6 +220,8 @@ size_t sign_rrset(struct sign_context *c, const struct sign_signer *s, const str
  * equal data may be kept. Looks at no data and verifies nothing. */
 bool sign_is_current(const struct sign_signer *s, const struct sign_rrset *r, const uint8_t *rdata,
                      uint16_t n);
+/* How many signatures an RRset of this type gets. */
+size_t sign_count(const struct sign_signer *s, uint16_t type);
 /* The most bytes that one signature's RDATA has, and the most signatures of an RRset: for memory
  * bounds. */
 size_t sign_rrsig_bytes_max(const struct sign_signer *s, size_t *n_per_rrset);

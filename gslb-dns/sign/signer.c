@@ -412,6 +412,11 @@ bool sign_is_current(const struct sign_signer *s, const struct sign_rrset *r, co
     return false;
 }
 
+size_t sign_count(const struct sign_signer *s, uint16_t type)
+{
+    return count_signatures(s, type);
+}
+
 size_t sign_rrsig_bytes_max(const struct sign_signer *s, size_t *n_per_rrset)
 {
     size_t most = 0, n_keys = count_signatures(s, WIRE_DNSKEY),

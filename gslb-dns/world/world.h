@@ -31,6 +31,10 @@
 struct world_addresses {
     const uint8_t *wire;
     uint32_t count;
+    /* In a signed zone, signatures stand right behind the records: of all of them, or where there
+     * are more than an answer takes, of each part that one can be, by its first record. */
+    uint16_t sig_bytes; /* of one part's; 0: unsigned */
+    uint8_t n_sigs;     /* records in them */
 };
 
 enum { WORLD_A_BYTES = 16, WORLD_AAAA_BYTES = 28 };

@@ -20,6 +20,7 @@ enum { FIXUPS_MAX = 255, RECORD_HEAD = 12 };
 /* An RRset on its way into the block. */
 struct packing {
     struct draft *draft;
+    uint16_t denial_type; /* NSEC or NSEC3 */
     struct arena block;
     uint8_t wire[RDATA_MAX];
     uint8_t sigs[RDATA_MAX];
@@ -65,7 +66,7 @@ static void write_record(struct packing *p, const struct draft_record *r,
     uint8_t *length;
 
     writer_u16(&p->out, 0xc00c);
-    writer_u16(&p->out, r->type);
+    writer_u16(&p->out, draft_is_variant(r->type) ? p->denial_type : r->type);
     writer_u16(&p->out, WIRE_CLASS_IN);
     writer_u32(&p->out, r->ttl_s);
     length = writer_make(&p->out, 2);
@@ -164,6 +165,15 @@ static unsigned count_rrsets(const struct draft *d, const struct draft_name *nam
     return n;
 }
 
+static unsigned count_variants(const struct draft *d, const struct draft_name *name)
+{
+    unsigned n = 0;
+
+    for (uint32_t i = name->first; i != DRAFT_NONE; i = d->records[i].next)
+        n += draft_is_variant(d->records[i].type);
+    return n;
+}
+
 static void pack_rrsets(struct packing *p, const struct draft_name *name, struct zone_rrset *out)
 {
     const struct draft_record *records = p->draft->records;
@@ -180,7 +190,7 @@ static void pack_node(struct packing *p, struct draft_name *name)
 {
     const struct draft_name *names = p->draft->names;
     struct zone_node *node = arena_alloc(&p->block, sizeof(*node));
-    unsigned n = count_rrsets(p->draft, name);
+    unsigned n = count_rrsets(p->draft, name), n_missing = count_variants(p->draft, name);
     struct zone_rrset *rrsets = n ? arena_alloc(&p->block, n * sizeof(*rrsets)) : NULL;
 
     ensure(node != NULL && (n == 0 || rrsets != NULL));
@@ -189,7 +199,9 @@ static void pack_node(struct packing *p, struct draft_name *name)
         (struct zone_node){.parent = name->parent == DRAFT_NONE ? NULL : names[name->parent].node,
                            .cut = name->cut == DRAFT_NONE ? NULL : names[name->cut].node,
                            .rrsets = rrsets,
-                           .n_rrsets = (uint16_t)n,
+                           .n_rrsets = (uint16_t)(n - n_missing),
+                           .n_missing = (uint8_t)n_missing,
+                           .gives = (uint8_t)(name->has_a | name->has_aaaa << 1),
                            .service = name->service,
                            .name_bytes = name->name_bytes,
                            .n_labels = name->n_labels};
@@ -337,7 +349,7 @@ static struct zone_index *finish_index(struct draft *d, const uint8_t *base)
 {
     struct zone_index *x = base_alloc(sizeof(*x));
 
-    if (draft_denial(d) == ZONE_NSEC3)
+    if (d->has_hashes)
         drop_hashes(d);
     *x = d->index;
     d->index = (struct zone_index){0};
@@ -366,7 +378,7 @@ static void pack_nodes(struct packing *p)
     }
 }
 
-static struct zone *build_zone(struct draft *d)
+struct zone *draft_build(struct draft *d)
 {
     struct packing *p = base_zalloc(1, sizeof(*p));
     size_t bound = block_bound(d);
@@ -376,6 +388,7 @@ static struct zone *build_zone(struct draft *d)
 
     p->draft = d;
     arena_init_fixed(&p->block, block, bound);
+    p->denial_type = draft_denial(d) == ZONE_NSEC3 ? WIRE_NSEC3 : WIRE_NSEC;
     pack_nodes(p);
     fill_all_targets(d);
     index = finish_index(d, block);
@@ -423,10 +436,14 @@ struct zone *zone_load(const struct zone_source *from, struct errors *errors)
     d.n_services = from->n_services;
     d.progress = from->progress;
     read_zone_file(&d, from->path);
+    if (from->signer != NULL)
+        draft_strip(&d);
     if (d.n_files > 0)
         check_draft(&d, errors->n_errors == errors_before);
+    if (from->signer != NULL && errors->n_errors == errors_before)
+        draft_sign(&d, from->signer, from->previous);
     if (errors->n_errors == errors_before)
-        z = build_zone(&d);
+        z = draft_build(&d);
     draft_free(&d);
     if (z != NULL && z->n_records > TRIM_RECORDS)
         malloc_trim(0); /* the draft was larger than the zone */

@@ -88,7 +88,7 @@ bool chain_hash_key(const uint8_t *label, uint64_t *out)
 
 enum { HASH_LABEL_BYTES = 1 + NSEC3_LABEL };
 
-static void write_hash(const uint8_t *hash, uint8_t label[HASH_LABEL_BYTES])
+void chain_write_hash(const uint8_t hash[SIGN_NSEC3_HASH_BYTES], uint8_t label[HASH_LABEL_BYTES])
 {
     static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
     uint32_t bits = 0;
@@ -118,6 +118,22 @@ static int by_order(const void *a, const void *b)
     return chain_compare(x->name->name, x->name->n_labels, y->name->name, y->name->n_labels);
 }
 
+void chain_sort(const struct draft *d, uint32_t *names, uint32_t n)
+{
+    struct entry_of_chain *entries = base_zalloc(n, sizeof(entries[0]));
+
+    for (uint32_t i = 0; i < n; i++) {
+        const struct draft_name *name = &d->names[names[i]];
+
+        entries[i].name = name;
+        entries[i].key = chain_key(name->name, name->n_labels, d->apex.n_labels);
+    }
+    qsort(entries, n, sizeof(entries[0]), by_order);
+    for (uint32_t i = 0; i < n; i++)
+        names[i] = (uint32_t)(entries[i].name - d->names);
+    free(entries);
+}
+
 static bool is_entry(const struct draft_name *n, enum zone_denial denial)
 {
     return n->flags & (denial == ZONE_NSEC3 ? DRAFT_HAS_NSEC3 : DRAFT_HAS_NSEC);
@@ -136,7 +152,7 @@ static bool is_next(const struct draft *d, const struct draft_name *at,
         n = r->rdata_bytes > 5 ? 6u + r->rdata[4] : r->rdata_bytes;
         if (n + SIGN_NSEC3_HASH_BYTES > r->rdata_bytes || r->rdata[n - 1] != SIGN_NSEC3_HASH_BYTES)
             return false;
-        write_hash(r->rdata + n, label);
+        chain_write_hash(r->rdata + n, label);
         return memcmp(label, next->name, 1 + NSEC3_LABEL) == 0;
     }
     if (r->rdata_bytes < next->name_bytes)
@@ -280,16 +296,15 @@ const struct zone_node *chain_find(const struct zone_chain *c, const uint8_t *na
     return pick(c, chain_key(name, n_labels, apex_labels), name, n_labels, is_exact);
 }
 
-const struct zone_node *chain_find_hash(const struct zone_chain *c,
-                                        const uint8_t hash[SIGN_NSEC3_HASH_BYTES], bool *is_exact)
+const struct zone_node *chain_find_label(const struct zone_chain *c, const uint8_t *label,
+                                         bool *is_exact)
 {
-    uint8_t label[HASH_LABEL_BYTES];
     const struct zone_node *before = NULL;
     uint64_t key = 0;
 
-    write_hash(hash, label);
-    ensure(chain_hash_key(label, &key));
     *is_exact = false;
+    if (!chain_hash_key(label, &key))
+        return NULL;
     /* Two hashes with equal keys are as good as never there. */
     for (uint32_t i = count_below(c, key); i < c->n && c->keys[i] == key; i++) {
         const struct zone_node *node = node_of(c, i);
@@ -308,4 +323,13 @@ const struct zone_node *chain_find_hash(const struct zone_chain *c,
         before = node_of(c, i > 0 ? i - 1 : c->n - 1);
     }
     return before;
+}
+
+const struct zone_node *chain_find_hash(const struct zone_chain *c,
+                                        const uint8_t hash[SIGN_NSEC3_HASH_BYTES], bool *is_exact)
+{
+    uint8_t label[HASH_LABEL_BYTES];
+
+    chain_write_hash(hash, label);
+    return chain_find_label(c, label, is_exact);
 }

@@ -347,6 +347,8 @@ static void add_services(struct draft *d)
         if (n->service != ZONE_NO_SERVICE)
             errors_add(d->errors, s->place, "service %s is given twice", show(n, name));
         n->service = s->service;
+        n->has_a = s->has_a;
+        n->has_aaaa = s->has_aaaa;
     }
 }
 

@@ -12,6 +12,7 @@ struct proof_list {
     const struct zone *zone;
     struct zone_proof *items;
     unsigned n;
+    uint16_t missing; /* of a steered name: the type that is not there now */
 };
 
 /* A name in wire form, lower case. */
@@ -58,6 +59,20 @@ static struct plain_name wildcard_of(const struct zone_node *encloser,
     return (struct plain_name){buf, encloser->n_labels + 1u};
 }
 
+/* What matches the name itself. */
+static void add_at(struct proof_list *l, const struct zone_node *node)
+{
+    uint16_t wanted = l->missing == WIRE_A ? DRAFT_WITHOUT_A : DRAFT_WITHOUT_AAAA;
+
+    add(l, node);
+    for (unsigned i = 0; l->missing != 0 && l->n > 0 && i < node->n_missing; i++) {
+        const struct zone_rrset *r = &node->rrsets[node->n_rrsets + i];
+
+        if (r->type == wanted && l->items[l->n - 1].node == node)
+            l->items[l->n - 1].rrset = r;
+    }
+}
+
 /* --- NSEC --------------------------------------------------------------------------------- */
 
 /* The NSEC at the name, or the one that covers it. */
@@ -82,7 +97,7 @@ static void prove_by_nsec(struct proof_list *l, const struct zone_lookup *found,
     }
     if (verdict == ZONE_NODATA || verdict == ZONE_REFERRAL) {
         if (zone_node_rrset(found->node, WIRE_NSEC) != NULL)
-            add(l, found->node);
+            add_at(l, found->node);
         else
             add_nsec(l, name_of(found->node));
     }
@@ -144,7 +159,7 @@ static void prove_no_type(struct proof_list *l, const struct zone_node *node)
     const struct zone_node *hashed = match(l->zone, name_of(node));
 
     if (hashed != NULL)
-        add(l, hashed);
+        add_at(l, hashed);
     else if (node->parent != NULL)
         prove_encloser(l, node->parent, name_of(node));
 }
@@ -165,7 +180,7 @@ static void prove_by_nsec3(struct proof_list *l, const struct zone_lookup *found
         prove_encloser(l, node->parent, name);
         hashed = match(l->zone, name_of(node));
         if (hashed != NULL)
-            add(l, hashed);
+            add_at(l, hashed);
     } else { /* section 7.2.6 */
         cover(l, suffix_of(name, node->n_labels));
     }
@@ -173,10 +188,10 @@ static void prove_by_nsec3(struct proof_list *l, const struct zone_lookup *found
 
 /* --- all ---------------------------------------------------------------------------------- */
 
-unsigned zone_prove(const struct zone_lookup *l, enum zone_verdict verdict,
-                    const struct wire_name *name, struct zone_proof out[ZONE_PROOFS_MAX])
+static unsigned prove(const struct zone_lookup *l, enum zone_verdict verdict, uint16_t missing,
+                      const struct wire_name *name, struct zone_proof out[ZONE_PROOFS_MAX])
 {
-    struct proof_list list = {l->zone, out, 0};
+    struct proof_list list = {l->zone, out, 0, missing};
     struct plain_name plain = {name->bytes, name->n_labels};
 
     if (l->zone->chain == NULL || l->zone->chain->n == 0)
@@ -188,4 +203,16 @@ unsigned zone_prove(const struct zone_lookup *l, enum zone_verdict verdict,
     else
         prove_by_nsec(&list, l, verdict, plain);
     return list.n;
+}
+
+unsigned zone_prove(const struct zone_lookup *l, enum zone_verdict verdict,
+                    const struct wire_name *name, struct zone_proof out[ZONE_PROOFS_MAX])
+{
+    return prove(l, verdict, 0, name, out);
+}
+
+unsigned zone_prove_missing(const struct zone_lookup *l, uint16_t type,
+                            const struct wire_name *name, struct zone_proof out[ZONE_PROOFS_MAX])
+{
+    return prove(l, ZONE_NODATA, type, name, out);
 }

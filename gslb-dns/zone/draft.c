@@ -147,6 +147,8 @@ void draft_add_record(struct draft *d, uint32_t name, const struct draft_record 
     d->records[d->n_records++] = *r;
     d->records[id].rdata = rdata;
     d->records[id].next = DRAFT_NONE;
+    if (r->type == WIRE_RRSIG && r->covers == 0 && r->rdata_bytes >= 2)
+        d->records[id].covers = bytes_get_u16(rdata);
     if (n->first == DRAFT_NONE)
         n->first = id;
     else
@@ -155,7 +157,8 @@ void draft_add_record(struct draft *d, uint32_t name, const struct draft_record 
     if (r->type != WIRE_SOA)
         d->digest +=
             zone_digest_record(n->name, n->name_bytes, r->type, r->ttl_s, rdata, r->rdata_bytes);
-    n->flags |= flag_of(r->type);
+    n->flags |= draft_is_variant(r->type) ? 0 : flag_of(r->type);
+    d->has_hashes = d->has_hashes || r->type == WIRE_NSEC3;
 }
 
 struct draft_record *draft_first(const struct draft *d, const struct draft_name *n, uint16_t type)

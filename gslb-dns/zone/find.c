@@ -129,11 +129,6 @@ void index_insert(struct zone_index *x, uint64_t hash, uint32_t ref)
         grow(x);
 }
 
-static inline const struct zone_node *node_at(const struct zone_index *x, uint32_t ref)
-{
-    return (const struct zone_node *)(const void *)(x->base + 8 * (size_t)(ref - 1));
-}
-
 static inline const struct zone_node *get(const struct zone_index *x, uint64_t hash,
                                           const uint8_t *name, size_t n)
 {
@@ -144,7 +139,7 @@ static inline const struct zone_node *get(const struct zone_index *x, uint64_t h
 
         if (x->slots[at].tag != tag)
             continue;
-        node = node_at(x, x->slots[at].ref);
+        node = index_node(x, x->slots[at].ref);
         if (likely(node->name_bytes == n && memcmp(node->name, name, n) == 0))
             return node;
     }
@@ -240,7 +235,7 @@ void zone_fetch(const struct zone_lookup *l)
     x = l->zone->index;
     for (at = tag & x->mask; x->slots[at].ref != 0; at = (at + 1) & x->mask) {
         if (x->slots[at].tag == tag) { /* the node, and its RRsets and name behind it */
-            const uint8_t *node = (const uint8_t *)node_at(x, x->slots[at].ref);
+            const uint8_t *node = (const uint8_t *)index_node(x, x->slots[at].ref);
 
             __builtin_prefetch(node);
             __builtin_prefetch(node + CACHE_LINE);
@@ -355,6 +350,14 @@ enum zone_verdict zone_find(struct zone_lookup *l, const struct wire_name *qname
         return answer(l, ZONE_NOT_OURS, NULL, NULL);
     node = get(l->zone->index, l->hash, qname->bytes, qname->length);
     return likely(node != NULL) ? look_at(l, node, qtype) : look_above(l, qname, qtype);
+}
+
+const struct zone_node *find_node(const struct zone *z, const struct wire_name *name)
+{
+    uint64_t hashes[WIRE_LABELS_MAX + 1];
+
+    zone_hash_suffixes(name, hashes);
+    return get(z->index, hashes[name->n_labels], name->bytes, name->length);
 }
 
 enum zone_verdict zone_find_next(struct zone_lookup *l, const struct wire_name *name,

@@ -22,6 +22,7 @@
 #include "common/base/base.h"
 #include "common/error/error.h"
 #include "common/log/log.h"
+#include "gslb-dns/sign/sign.h"
 #include "gslb-dns/wire/wire.h"
 
 struct zone_node;
@@ -61,6 +62,8 @@ struct zone_node {
     uint16_t service; /* answers A and AAAA here; ZONE_NO_SERVICE: none */
     uint8_t name_bytes;
     uint8_t n_labels;
+    uint8_t n_missing;   /* variants behind its RRsets, see zone_prove_missing */
+    uint8_t gives;       /* families that the service can ever give: 1 IPv4, 2 IPv6 */
     const uint8_t *name; /* wire form, lower case, whole */
 };
 
@@ -96,7 +99,8 @@ struct zone {
 struct zone_service {
     struct wire_name name;
     uint16_t service;
-    struct place place; /* in the configuration, for conflicts with the zone's records */
+    struct place place;   /* in the configuration, for conflicts with the zone's records */
+    bool has_a, has_aaaa; /* can ever be answered: what a signed zone says that stands here */
 };
 
 /* What is to be loaded; everything is borrowed for the call. */
@@ -105,17 +109,26 @@ struct zone_source {
     const struct zone_service *services;
     size_t n_services;
     struct progress *progress; /* NULL, or one that was started: it is told zone_effort in all */
+    const struct sign_signer *signer; /* NULL: the zone is served as its file has it */
+    const struct zone *previous;      /* NULL, or a version whose signatures may be taken over
+                                         where data and times are equal */
 };
 
-/* Loads one zone. Everything wrong with the file goes to errors, with file and line; NULL then.
- * services are those whose longest match among the zones is this one; one outside is an error.
- * Checks beyond syntax: SOA once at the apex, NS at the apex, names within the zone, CNAME alone,
- * DNAME rules, one TTL per RRset (warning, the lowest is taken, RFC 2181 section 5.2), glue for
- * in-zone delegations (warning), no A/AAAA/CNAME at a steered name; warnings for duplicates, CNAME
- * loops, signatures that have expired or will soon, RRsets without one in a signed zone, broken
- * chains of NSEC and NSEC3, NS, MX and SRV that point to a CNAME, or in the zone to no address,
- * records that a delegation hides, NS and DNAME at a wildcard (answered as ordinary data). */
+/* Loads one zone, and signs it where there is a signer: then what its files have of DNSKEY, RRSIG,
+ * NSEC and the like is left out with a warning, and the chain of NSEC or NSEC3 is made; a signer
+ * that says compact denial gets NSEC. Everything wrong with the file goes to errors, with file and
+ * line; NULL then. services are those whose longest match among the zones is this one; one outside
+ * is an error. Checks beyond syntax: SOA once at the apex, NS at the apex, names within the zone,
+ * CNAME alone, DNAME rules, one TTL per RRset (warning, the lowest is taken, RFC 2181 section 5.2),
+ * glue for in-zone delegations (warning), no A/AAAA/CNAME at a steered name; warnings for
+ * duplicates, CNAME loops, signatures that have expired or will soon, RRsets without one in a
+ * signed zone, broken chains of NSEC and NSEC3, NS, MX and SRV that point to a CNAME, or in the
+ * zone to no address, records that a delegation hides, NS and DNAME at a wildcard (answered as
+ * ordinary data). */
 struct zone *zone_load(const struct zone_source *from, struct errors *errors);
+/* The same data signed by this signer, from memory and not from the files; signatures of old that
+ * are current stay. Old is only read. Cannot fail. */
+struct zone *zone_resign(const struct zone *old, const struct sign_signer *signer);
 /* How far loading this file will move a progress; what it includes comes on top. */
 uint64_t zone_effort(const char *path);
 /* A zone is counted: zone_load gives one reference. Whoever has one, or stands in a world that has,
@@ -184,6 +197,10 @@ enum { ZONE_PROOFS_MAX = 3 };
  * none. Costs a few comparisons of names, and with NSEC3 up to three hashes. */
 unsigned zone_prove(const struct zone_lookup *l, enum zone_verdict verdict,
                     const struct wire_name *name, struct zone_proof out[ZONE_PROOFS_MAX]);
+/* The same for a steered name that has no address of this family (type A or AAAA) for this client
+ * now. Its NSEC lists what the service can give; the one taken here leaves that type out. */
+unsigned zone_prove_missing(const struct zone_lookup *l, uint16_t type,
+                            const struct wire_name *name, struct zone_proof out[ZONE_PROOFS_MAX]);
 /* The target of the first record of a CNAME or DNAME RRset of this zone, in wire_name form. */
 void zone_target_name(const struct zone *z, const struct zone_rrset *cname, struct wire_name *out);
 

@@ -6,6 +6,8 @@
  *         tokens → names and times
  *   read  entries → directives obeyed, records with owner, TTL and type;  rdata: tokens → wire
  *   check the draft: what is wrong although each line is right
+ *   sign_zone: the draft, where there are keys: chain and signatures; resign makes a draft of a
+ *         zone to sign it anew
  *   build the draft → one block of nodes and RRsets as zone.h shows them; chain sorts the owners
  *         of NSEC and NSEC3
  *
@@ -48,6 +50,11 @@ void index_insert(struct zone_index *x, uint64_t hash, uint32_t ref);
 uint64_t zone_digest_record(const uint8_t *name, size_t name_bytes, uint16_t type, uint32_t ttl_s,
                             const uint8_t *rdata, size_t rdata_bytes);
 
+static inline const struct zone_node *index_node(const struct zone_index *x, uint32_t ref)
+{
+    return (const struct zone_node *)(const void *)(x->base + 8 * (size_t)(ref - 1));
+}
+
 static inline uint32_t index_tag(uint64_t hash)
 {
     return (uint32_t)(hash >> 32);
@@ -72,7 +79,16 @@ enum draft_flag {
     DRAFT_HAS_NSEC = 256,
     DRAFT_HAS_NSEC3 = 512,
     DRAFT_IS_PARENT = 1024,
+    DRAFT_IS_GONE = 2048, /* was the owner of an NSEC3 that is made anew */
 };
+
+/* NSEC or NSEC3 of a steered name while it has no address of a family: RRsets that no question
+ * finds, under types that no zone has. Each stands behind the name's RRsets. */
+enum { DRAFT_WITHOUT_A = WIRE_ANY, DRAFT_WITHOUT_AAAA = WIRE_AXFR };
+static inline bool draft_is_variant(uint16_t type)
+{
+    return type == DRAFT_WITHOUT_A || type == DRAFT_WITHOUT_AAAA;
+}
 
 struct draft_record {
     const uint8_t *rdata; /* uncompressed */
@@ -82,6 +98,7 @@ struct draft_record {
     uint16_t file;
     uint16_t type;
     uint16_t rdata_bytes;
+    uint16_t covers; /* of an RRSIG: the type that it signs */
 };
 
 struct draft_name {
@@ -94,7 +111,8 @@ struct draft_name {
     uint16_t service;
     uint16_t flags;
     uint8_t name_bytes, n_labels;
-    uint8_t mark; /* of the search for loops */
+    bool has_a, has_aaaa; /* of the service */
+    uint8_t mark;         /* of the search for loops */
 };
 
 struct zone_file {
@@ -111,6 +129,7 @@ struct draft {
     struct draft_record *records;
     uint32_t n_records, records_cap;
     uint64_t digest; /* as zone.h tells it */
+    bool has_hashes; /* some name is the owner of NSEC3, or was */
     struct zone_index index;
     struct zone_file *files;
     size_t n_files, files_cap;
@@ -277,14 +296,33 @@ int chain_compare(const uint8_t *a, unsigned a_labels, const uint8_t *b, unsigne
 uint64_t chain_key(const uint8_t *name, unsigned n_labels, unsigned apex_labels);
 /* The same for an NSEC3's owner; false: no hash. */
 MUST_USE bool chain_hash_key(const uint8_t *label, uint64_t *out);
+/* Puts names, by their numbers, into canonical order. */
+void chain_sort(const struct draft *d, uint32_t *names, uint32_t n);
+void chain_write_hash(const uint8_t hash[SIGN_NSEC3_HASH_BYTES], uint8_t label[1 + NSEC3_LABEL]);
 /* NULL: the zone proves nothing. */
 struct zone_chain *chain_new(const struct draft *d, enum zone_denial denial, const uint8_t *base);
 void chain_free(const struct zone_chain *c);
 /* The entry at a name or the last one before it, going round; is_exact: at it. */
 const struct zone_node *chain_find(const struct zone_chain *c, const uint8_t *name,
                                    unsigned n_labels, unsigned apex_labels, bool *is_exact);
+/* label: the hash in base 32, with its length before it. */
+const struct zone_node *chain_find_label(const struct zone_chain *c, const uint8_t *label,
+                                         bool *is_exact);
 const struct zone_node *chain_find_hash(const struct zone_chain *c,
                                         const uint8_t hash[SIGN_NSEC3_HASH_BYTES], bool *is_exact);
+
+/* sign_zone: takes out what the files have of DNSSEC; signs a draft that has been checked. */
+void draft_strip(struct draft *d);
+void draft_sign(struct draft *d, const struct sign_signer *s, const struct zone *previous);
+/* resign: signatures that another version of the zone has of this data, if all of them are current;
+ * 0: none. */
+size_t zone_keep_signatures(const struct zone *old, const struct draft_name *owner, uint16_t type,
+                            const struct sign_signer *s, const struct sign_rrset *set,
+                            struct sign_signature out[SIGN_SIGNATURES_MAX]);
+/* build: the zone, which takes over the draft's index and files. */
+struct zone *draft_build(struct draft *d);
+/* find: the node of a name; NULL: it does not exist. */
+const struct zone_node *find_node(const struct zone *z, const struct wire_name *name);
 
 /* What a zone that comes signed lacks. */
 void check_signed(struct draft *d);
@@ -293,14 +331,14 @@ enum zone_denial draft_denial(const struct draft *d);
  * 7.2.8). */
 static inline bool draft_is_hash(const struct draft_name *n)
 {
-    return (n->flags & DRAFT_HAS_NSEC3) &&
+    return (n->flags & (DRAFT_HAS_NSEC3 | DRAFT_IS_GONE)) &&
            !(n->flags & (DRAFT_HAS_OTHER | DRAFT_HAS_CNAME | DRAFT_IS_PARENT)) &&
            n->service == ZONE_NO_SERVICE;
 }
 /* The type that an RRSIG record signs. */
 static inline uint16_t draft_covers(const struct draft_record *rrsig)
 {
-    return bytes_get_u16(rrsig->rdata);
+    return rrsig->covers;
 }
 struct draft_record *draft_first(const struct draft *d, const struct draft_name *n, uint16_t type);
 

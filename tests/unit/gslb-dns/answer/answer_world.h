@@ -60,7 +60,7 @@ static inline struct world_addresses answer_world_addresses(struct answer_world 
         p[13] = (uint8_t)region;
         p[11 + address_bytes] = (uint8_t)(i + 1);
     }
-    return (struct world_addresses){wire, n};
+    return (struct world_addresses){.wire = wire, .count = n};
 }
 
 static inline void answer_world_steering(struct answer_world *w)
@@ -124,8 +124,10 @@ static inline struct zone *answer_world_load(const char *text)
         services[i] = (struct zone_service){.service = i};
         ensure(wire_name_parse(str_of(answer_world_names[i]), &services[i].name));
     }
-    zone =
-        zone_load(&(struct zone_source){"example.com", path, services, N_SERVICES, NULL}, &errors);
+    zone = zone_load(
+        &(struct zone_source){
+            .name = "example.com", .path = path, .services = services, .n_services = N_SERVICES},
+        &errors);
     errors_print(&errors, stderr);
     errors_free(&errors);
     unlink(path);

@@ -30,7 +30,10 @@ static inline struct zone *load_bytes(const char *name, struct str text,
     assert_true(fd >= 0);
     assert_int_equal(write(fd, text.p, text.n), text.n);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    z = zone_load(&(struct zone_source){name, path, services, n_services, NULL}, errors);
+    z = zone_load(
+        &(struct zone_source){
+            .name = name, .path = path, .services = services, .n_services = n_services},
+        errors);
     close(fd);
     return z;
 }
