@@ -16,87 +16,136 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define SIG(owner, type, labels)                                                             \
-    owner " RRSIG " type " 13 " labels " 3600 20440509183619 20240409183619 38519 example. " \
-          "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n"
+/* "OWNER SIG TYPE LABELS" stands for an RRSIG. */
+#define COMMON                                                   \
+    "$ORIGIN example.\n"                                         \
+    "$TTL 3600\n"                                                \
+    "@ SOA ns1 bugs.x.w 1081539377 3600 300 3600000 3600\n"      \
+    "@ SIG SOA 1\n"                                              \
+    "@ NS ns1\n"                                                 \
+    "@ NS ns2\n"                                                 \
+    "@ SIG NS 1\n"                                               \
+    "@ MX 1 xx\n"                                                \
+    "@ SIG MX 1\n"                                               \
+    "@ DNSKEY 256 3 13 AAAAAAAA\n"                               \
+    "@ SIG DNSKEY 1\n"                                           \
+    "a NS ns1.a\n"                                               \
+    "a NS ns2.a\n"                                               \
+    "a DS 57855 13 1 B6DCD485719ADCA18E5F3D48A2331627FDD3636B\n" \
+    "a SIG DS 2\n"                                               \
+    "ns1.a A 192.0.2.5\n"                                        \
+    "ns2.a A 192.0.2.6\n"                                        \
+    "ai A 192.0.2.9\n"                                           \
+    "ai SIG A 2\n"                                               \
+    "ai HINFO KLH-10 ITS\n"                                      \
+    "ai SIG HINFO 2\n"                                           \
+    "ai AAAA 2001:db8::f00:baa9\n"                               \
+    "ai SIG AAAA 2\n"                                            \
+    "ns1 A 192.0.2.1\n"                                          \
+    "ns1 SIG A 2\n"                                              \
+    "ns2 A 192.0.2.2\n"                                          \
+    "ns2 SIG A 2\n"                                              \
+    "*.w MX 1 ai\n"                                              \
+    "*.w SIG MX 2\n"                                             \
+    "x.w MX 1 xx\n"                                              \
+    "x.w SIG MX 3\n"                                             \
+    "x.y.w MX 1 xx\n"                                            \
+    "x.y.w SIG MX 4\n"                                           \
+    "xx A 192.0.2.10\n"                                          \
+    "xx SIG A 2\n"                                               \
+    "xx AAAA 2001:db8::f00:baaa\n"                               \
+    "xx SIG AAAA 2\n"
 
-#define COMMON                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                     \
-    "$ORIGIN example.\n$TTL 3600\n"                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                \
-    "@ SOA ns1 bugs.x.w 1081539377 3600 300 3600000 3600\n" SIG(                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                   \
-        "@", "SOA",                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                \
-        "1") "@ NS ns1\n@ NS ns2\n" SIG("@",                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                       \
-                                        "NS", "1") "@ MX 1 xx\n" SIG("@", "MX",                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                    \
-                                                                     "1") "@ DNSKEY 256 3 13 "                                                                                                                                                                                                                                                                                                                                                                                                                                                                                     \
-                                                                          "AAAAAAAA\n" SIG("@",                                                                                                                                                                                                                                                                                                                                                                                                                                                                                    \
-                                                                                           "DNSKE"                                                                                                                                                                                                                                                                                                                                                                                                                                                                                 \
-                                                                                           "Y",                                                                                                                                                                                                                                                                                                                                                                                                                                                                                    \
-                                                                                           "1") "a NS ns1.a\na NS ns2.a\na DS 57855 13 1 B6DCD485719ADCA18E5F3D48A2331627FDD3636B\n" SIG("a",                                                                                                                                                                                                                                                                                                                                                                                      \
-                                                                                                                                                                                         "DS", "2") "ns1.a A 192.0.2.5\nns2.a A 192.0.2.6\n"                                                                                                                                                                                                                                                                                                                                       \
-                                                                                                                                                                                                    "ai A 192.0.2.9\n" SIG("ai", "A", "2") "ai HINFO KLH-10 ITS\n" SIG("ai", "HINFO", "2") "ai AAAA 2001:db8::f00:baa9\n" SIG("ai", "AAAA", "2") "ns1 A 192.0.2.1\n" SIG("ns1",                                                                                                                                                                                                    \
-                                                                                                                                                                                                                                                                                                                                                                         "A",                                                                                                                                                                                                      \
-                                                                                                                                                                                                                                                                                                                                                                         "2") "ns2 A 192.0.2.2\n" SIG("ns2",                                                                                                                                                                       \
-                                                                                                                                                                                                                                                                                                                                                                                                      "A",                                                                                                                                                                         \
-                                                                                                                                                                                                                                                                                                                                                                                                      "2") "*.w MX 1 ai\n" SIG("*.w",                                                                                                                                              \
-                                                                                                                                                                                                                                                                                                                                                                                                                               "MX", "2") "x.w MX 1 xx\n" SIG("x.w", "MX", "3") "x.y.w MX 1 xx\n" SIG("x.y.w",                                                                     \
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                      "MX",                                                                        \
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                      "4") "xx A 192.0.2.10\n" SIG("xx",                                           \
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                   "A",                                            \
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                   "2") "xx AAAA 2001:db8::f00:baaa\n" SIG("xx",   \
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                           "AAAA", \
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                           "2")
-
-static const char rfc4035_zone[] = COMMON "@ NSEC a NS SOA MX RRSIG NSEC DNSKEY\n" SIG("@", "NSEC", "1") "a NSEC ai NS DS RRSIG NSEC\n" SIG("a", "NSEC", "2") "ai NSEC b A HINFO AAAA RRSIG NSEC\n" SIG(
-    "ai", "NSEC",
-    "2") "b NS ns1.b\nb NS ns2.b\nns1.b A 192.0.2.7\nns2.b A 192.0.2.8\n"
-         "b NSEC ns1 NS RRSIG NSEC\n" SIG("b", "NSEC", "2") "ns1 NSEC ns2 A RRSIG NSEC\n" SIG("ns1", "NSEC", "2") "ns2 NSEC *.w A RRSIG NSEC\n" SIG(
-             "ns2",
-             "NSEC", "2") "*.w NSEC x.w MX RRSIG NSEC\n" SIG("*.w", "NSEC",
-                                                             "2") "x.w NSEC x.y.w MX RRSIG "
-                                                                  "NSEC\n" SIG("x.w", "NSEC",
-                                                                               "3") "x.y.w NSEC xx "
-                                                                                    "MX RRSIG "
-                                                                                    "NSEC\n" SIG("x"
-                                                                                                 "."
-                                                                                                 "y"
-                                                                                                 "."
-                                                                                                 "w",
-                                                                                                 "N"
-                                                                                                 "S"
-                                                                                                 "E"
-                                                                                                 "C",
-                                                                                                 "4") "xx NSEC @ A AAAA RRSIG NSEC\n" SIG("xx",
-                                                                                                                                          "NSEC",
-                                                                                                                                          "2");
-
-#define NSEC3(hash, next, types) \
-    hash " NSEC3 1 1 12 aabbccdd " next " " types "\n" SIG(hash, "NSEC3", "2")
+static const char rfc4035_zone[] = COMMON "@ NSEC a NS SOA MX RRSIG NSEC DNSKEY\n"
+                                          "@ SIG NSEC 1\n"
+                                          "a NSEC ai NS DS RRSIG NSEC\n"
+                                          "a SIG NSEC 2\n"
+                                          "ai NSEC b A HINFO AAAA RRSIG NSEC\n"
+                                          "ai SIG NSEC 2\n"
+                                          "b NS ns1.b\n"
+                                          "b NS ns2.b\n"
+                                          "ns1.b A 192.0.2.7\n"
+                                          "ns2.b A 192.0.2.8\n"
+                                          "b NSEC ns1 NS RRSIG NSEC\n"
+                                          "b SIG NSEC 2\n"
+                                          "ns1 NSEC ns2 A RRSIG NSEC\n"
+                                          "ns1 SIG NSEC 2\n"
+                                          "ns2 NSEC *.w A RRSIG NSEC\n"
+                                          "ns2 SIG NSEC 2\n"
+                                          "*.w NSEC x.w MX RRSIG NSEC\n"
+                                          "*.w SIG NSEC 2\n"
+                                          "x.w NSEC x.y.w MX RRSIG NSEC\n"
+                                          "x.w SIG NSEC 3\n"
+                                          "x.y.w NSEC xx MX RRSIG NSEC\n"
+                                          "x.y.w SIG NSEC 4\n"
+                                          "xx NSEC @ A AAAA RRSIG NSEC\n"
+                                          "xx SIG NSEC 2\n";
 
 static const char rfc5155_zone[] = COMMON
-    "c NS ns1.c\nc NS ns2.c\nns1.c A 192.0.2.7\nns2.c A 192.0.2.8\n"
-    "2t7b4g4vsa5smi47k61mv5bv1a22bojr A 192.0.2.127\n" SIG(
-        "2t7b4g4vsa5smi47k61mv5bv1a22bojr", "A",
-        "2") "@ NSEC3PARAM 1 0 12 aabbccdd\n" SIG("@", "NSEC3PARAM", "1")
-        NSEC3("0p9mhaveqvm6t7vbl5lop2u3t2rp3tom", "2t7b4g4vsa5smi47k61mv5bv1a22bojr",
-              "MX DNSKEY NS SOA NSEC3PARAM RRSIG")
-            NSEC3("2t7b4g4vsa5smi47k61mv5bv1a22bojr", "2vptu5timamqttgl4luu9kg21e0aor3s",
-                  "A RRSIG") NSEC3("2vptu5timamqttgl4luu9kg21e0aor3s",
-                                   "35mthgpgcu1qg68fab165klnsnk3dpvl", "MX RRSIG")
-                NSEC3("35mthgpgcu1qg68fab165klnsnk3dpvl", "b4um86eghhds6nea196smvmlo4ors995",
-                      "NS DS RRSIG") NSEC3("b4um86eghhds6nea196smvmlo4ors995",
-                                           "gjeqe526plbf1g8mklp59enfd789njgi", "MX RRSIG")
-                    NSEC3("gjeqe526plbf1g8mklp59enfd789njgi", "ji6neoaepv8b5o6k4ev33abha8ht9fgc",
-                          "HINFO A AAAA RRSIG") NSEC3("ji6neoaepv8b5o6k4ev33abha8ht9fgc",
-                                                      "k8udemvp1j2f7eg6jebps17vp3n8i58h", "")
-                        NSEC3("k8udemvp1j2f7eg6jebps17vp3n8i58h",
-                              "kohar7mbb8dc2ce8a9qvl8hon4k53uhi", "")
-                            NSEC3("kohar7mbb8dc2ce8a9qvl8hon4k53uhi",
-                                  "q04jkcevqvmu85r014c7dkba38o0ji5r", "A RRSIG")
-                                NSEC3("q04jkcevqvmu85r014c7dkba38o0ji5r",
-                                      "r53bq7cc2uvmubfu5ocmm6pers9tk9en", "A RRSIG")
-                                    NSEC3("r53bq7cc2uvmubfu5ocmm6pers9tk9en",
-                                          "t644ebqk9bibcna874givr6joj62mlhv", "MX RRSIG")
-                                        NSEC3("t644ebqk9bibcna874givr6joj62mlhv",
-                                              "0p9mhaveqvm6t7vbl5lop2u3t2rp3tom", "A AAAA RRSIG");
+    "c NS ns1.c\n"
+    "c NS ns2.c\n"
+    "ns1.c A 192.0.2.7\n"
+    "ns2.c A 192.0.2.8\n"
+    "2t7b4g4vsa5smi47k61mv5bv1a22bojr A 192.0.2.127\n"
+    "2t7b4g4vsa5smi47k61mv5bv1a22bojr SIG A 2\n"
+    "@ NSEC3PARAM 1 0 12 aabbccdd\n"
+    "@ SIG NSEC3PARAM 1\n"
+    "0p9mhaveqvm6t7vbl5lop2u3t2rp3tom NSEC3 1 1 12 aabbccdd 2t7b4g4vsa5smi47k61mv5bv1a22bojr MX "
+    "DNSKEY NS SOA NSEC3PARAM RRSIG\n"
+    "0p9mhaveqvm6t7vbl5lop2u3t2rp3tom SIG NSEC3 2\n"
+    "2t7b4g4vsa5smi47k61mv5bv1a22bojr NSEC3 1 1 12 aabbccdd 2vptu5timamqttgl4luu9kg21e0aor3s A "
+    "RRSIG\n"
+    "2t7b4g4vsa5smi47k61mv5bv1a22bojr SIG NSEC3 2\n"
+    "2vptu5timamqttgl4luu9kg21e0aor3s NSEC3 1 1 12 aabbccdd 35mthgpgcu1qg68fab165klnsnk3dpvl MX "
+    "RRSIG\n"
+    "2vptu5timamqttgl4luu9kg21e0aor3s SIG NSEC3 2\n"
+    "35mthgpgcu1qg68fab165klnsnk3dpvl NSEC3 1 1 12 aabbccdd b4um86eghhds6nea196smvmlo4ors995 NS DS "
+    "RRSIG\n"
+    "35mthgpgcu1qg68fab165klnsnk3dpvl SIG NSEC3 2\n"
+    "b4um86eghhds6nea196smvmlo4ors995 NSEC3 1 1 12 aabbccdd gjeqe526plbf1g8mklp59enfd789njgi MX "
+    "RRSIG\n"
+    "b4um86eghhds6nea196smvmlo4ors995 SIG NSEC3 2\n"
+    "gjeqe526plbf1g8mklp59enfd789njgi NSEC3 1 1 12 aabbccdd ji6neoaepv8b5o6k4ev33abha8ht9fgc HINFO "
+    "A AAAA RRSIG\n"
+    "gjeqe526plbf1g8mklp59enfd789njgi SIG NSEC3 2\n"
+    "ji6neoaepv8b5o6k4ev33abha8ht9fgc NSEC3 1 1 12 aabbccdd k8udemvp1j2f7eg6jebps17vp3n8i58h \n"
+    "ji6neoaepv8b5o6k4ev33abha8ht9fgc SIG NSEC3 2\n"
+    "k8udemvp1j2f7eg6jebps17vp3n8i58h NSEC3 1 1 12 aabbccdd kohar7mbb8dc2ce8a9qvl8hon4k53uhi \n"
+    "k8udemvp1j2f7eg6jebps17vp3n8i58h SIG NSEC3 2\n"
+    "kohar7mbb8dc2ce8a9qvl8hon4k53uhi NSEC3 1 1 12 aabbccdd q04jkcevqvmu85r014c7dkba38o0ji5r A "
+    "RRSIG\n"
+    "kohar7mbb8dc2ce8a9qvl8hon4k53uhi SIG NSEC3 2\n"
+    "q04jkcevqvmu85r014c7dkba38o0ji5r NSEC3 1 1 12 aabbccdd r53bq7cc2uvmubfu5ocmm6pers9tk9en A "
+    "RRSIG\n"
+    "q04jkcevqvmu85r014c7dkba38o0ji5r SIG NSEC3 2\n"
+    "r53bq7cc2uvmubfu5ocmm6pers9tk9en NSEC3 1 1 12 aabbccdd t644ebqk9bibcna874givr6joj62mlhv MX "
+    "RRSIG\n"
+    "r53bq7cc2uvmubfu5ocmm6pers9tk9en SIG NSEC3 2\n"
+    "t644ebqk9bibcna874givr6joj62mlhv NSEC3 1 1 12 aabbccdd 0p9mhaveqvm6t7vbl5lop2u3t2rp3tom A "
+    "AAAA RRSIG\n"
+    "t644ebqk9bibcna874givr6joj62mlhv SIG NSEC3 2\n";
+
+static const char rrsig[] =
+    "3600 20440509183619 20240409183619 38519 example. "
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/* The zone as its file has it; for free(). */
+static char *expand(const char *zone)
+{
+    struct text t = {0};
+
+    while (*zone != '\0') {
+        char owner[64], type[16];
+        unsigned labels;
+
+        if (sscanf(zone, "%63s SIG %15s %u", owner, type, &labels) == 3)
+            text_addf(&t, "%s RRSIG %s 13 %u %s\n", owner, type, labels, rrsig);
+        else
+            text_addf(&t, "%.*s\n", (int)strcspn(zone, "\n"), zone);
+        zone += strcspn(zone, "\n") + 1;
+    }
+    return t.p;
+}
 
 /* --- a world of one zone ------------------------------------------------------------------ */
 
@@ -110,8 +159,9 @@ struct served {
     struct errors errors;
 };
 
-static void serve(struct served *s, const char *text)
+static void serve(struct served *s, const char *short_text)
 {
+    char *text = expand(short_text);
     int fd = memfd_create("zone", MFD_CLOEXEC);
     char path[64];
 
@@ -120,6 +170,7 @@ static void serve(struct served *s, const char *text)
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     s->zone = zone_load(&(struct zone_source){.name = "example", .path = path}, &s->errors);
     close(fd);
+    free(text);
     if (s->zone == NULL)
         errors_print(&s->errors, stderr);
     assert_non_null(s->zone);
@@ -345,26 +396,33 @@ static void test_rfc5155(void **state)
 
 static void test_warnings(void **state)
 {
-#define TINY                                                                                 \
-    "$ORIGIN example.\n$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns.other.\n" SIG("@", "SOA", "1") \
-        SIG("@", "NS", "1") SIG("@", "NSEC", "1")
+#define TINY                                                            \
+    "$ORIGIN example.\n$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns.other.\n" \
+    "@ SIG SOA 1\n"                                                     \
+    "@ SIG NS 1\n"                                                      \
+    "@ SIG NSEC 1\n"
     static const struct {
         const char *name, *zone, *want;
     } cases[] = {
         {"whole", TINY "@ NSEC @ NS SOA RRSIG NSEC\n", NULL},
         {"broken chain", TINY "@ NSEC b NS SOA RRSIG NSEC\n", "chain is broken"},
         {"unsigned RRset", TINY "@ NSEC @ NS SOA RRSIG NSEC\n@ TXT x\n", "is not signed"},
-        {"no NSEC at a name", TINY "@ NSEC @ NS SOA RRSIG NSEC\na TXT x\n" SIG("a", "TXT", "2"),
+        {"no NSEC at a name",
+         TINY "@ NSEC @ NS SOA RRSIG NSEC\na TXT x\n"
+              "a SIG TXT 2\n",
          "without NSEC"},
-        {"signature of nothing", TINY "@ NSEC @ NS SOA RRSIG NSEC\n" SIG("@", "TXT", "1"),
+        {"signature of nothing",
+         TINY "@ NSEC @ NS SOA RRSIG NSEC\n"
+              "@ SIG TXT 1\n",
          "is not there"},
         {"expired",
          TINY "@ NSEC @ NS SOA RRSIG NSEC\n@ TXT x\n@ RRSIG TXT 13 1 60 20200101000000 "
               "20190101000000 1 example. AAAA\n",
          "has expired"},
         {"no chain at all",
-         "$ORIGIN example.\n$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns.other.\n" SIG("@", "SOA", "1")
-             SIG("@", "NS", "1"),
+         "$ORIGIN example.\n$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns.other.\n"
+         "@ SIG SOA 1\n"
+         "@ SIG NS 1\n",
          "neither NSEC nor NSEC3PARAM"},
     };
 
