@@ -66,7 +66,7 @@ struct generation {
     struct shared_guard *guard;
     struct cookie_secrets secrets;
     struct limit limit; /* table NULL: no limit */
-    size_t *homes; /* the zone of each service */
+    size_t *homes;      /* the zone of each service */
     struct steered_signatures *signatures;
 };
 
