@@ -15,7 +15,7 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 CLANG ?= clang
-PKGS := ldns libmaxminddb libnghttp2 libevent_core libevent_pthreads openssl libprotobuf-c yaml-0.1 liburcu-qsbr
+PKGS := ldns libmaxminddb libnghttp2 libevent_core libevent_pthreads openssl libprotobuf-c yaml-0.1 liburcu-qsbr libxdp libbpf
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -lpthread
 
@@ -31,7 +31,7 @@ CPPFLAGS += -D_GNU_SOURCE -I. -I$(BUILD)/gen
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=gnu17 $(CFLAGS) -fno-omit-frame-pointer -fstack-protector-strong \
 	$(if $(SAN),,-D_FORTIFY_SOURCE=2) $(WARNINGS) $(PKG_CFLAGS) $(SAN_FLAGS)
-ALL_LDFLAGS = $(LDFLAGS) $(SAN_FLAGS) -Wl,-z,relro,-z,now
+ALL_LDFLAGS = $(LDFLAGS) $(SAN_FLAGS) -Wl,-z,relro,-z,now -Wl,--as-needed
 
 PROTOS := $(wildcard proto/*.proto)
 PROTO_C := $(PROTOS:%.proto=$(BUILD)/gen/%.pb-c.c)

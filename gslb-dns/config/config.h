@@ -86,6 +86,15 @@ struct config_certificate {
     struct place place;
 };
 
+/* The fast path of one interface (XDP), beside the sockets. */
+enum config_xdp_mode { CONFIG_XDP_OFF, CONFIG_XDP_AUTO, CONFIG_XDP_NATIVE, CONFIG_XDP_GENERIC };
+struct config_xdp {
+    const char *interface;
+    struct place place;
+    enum config_xdp_mode mode;
+    uint32_t queues; /* 0: all */
+};
+
 struct config_control {
     const struct addr *listen; /* for edges and remote operators; none: no channel */
     size_t n_listen;
@@ -156,6 +165,8 @@ struct config {
     size_t n_zones;
     struct config_health health;
     struct config_control control;
+    const struct config_xdp *xdp;
+    size_t n_xdp;
 };
 
 /* Reads and checks path; all mistakes go to errors (NULL is returned then). The caller frees. */

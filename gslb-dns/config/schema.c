@@ -637,6 +637,55 @@ static const struct conf_struct HTTPS = {
     CONF_FIELDS(HTTPS_FIELDS),
 };
 
+static const char *check_interface(struct str *name)
+{
+    if (name->n > 15)
+        return "is longer than the name of an interface can be (15 characters)";
+    return memchr(name->p, '/', name->n) != NULL ? "is not the name of an interface" : NULL;
+}
+
+static const struct conf_choice XDP_MODES[] = {
+    {"off", CONFIG_XDP_OFF},
+    {"auto", CONFIG_XDP_AUTO},
+    {"native", CONFIG_XDP_NATIVE},
+    {"generic", CONFIG_XDP_GENERIC},
+    {"true", CONFIG_XDP_AUTO},
+    {"false", CONFIG_XDP_OFF},
+    {NULL, 0},
+};
+static const struct conf_field XDP_FIELDS[] = {
+    {
+        .key = "mode",
+        .kind = CONF_ENUM,
+        .slot = CONF_ONE(struct config_xdp, mode),
+        .choices = XDP_MODES,
+        .preset = "auto",
+        .help = "native: in the driver; generic: in front of the network stack, with any driver "
+                "and slower; auto: native if the driver can, else generic. true is auto, false is "
+                "off. May stand for the whole interface: eth0: true.",
+    },
+    {
+        .key = "queues",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct config_xdp, queues),
+        .none = "all",
+        .min = "1",
+        .max = "1024",
+        .unit = "queues",
+        .help = "So many of its receive queues, with a thread each; all: every one. What comes by "
+                "the others goes to the sockets.",
+    },
+};
+static const struct conf_struct XDP = {
+    .what = "interface",
+    .size = sizeof(struct config_xdp),
+    CONF_FIELDS(XDP_FIELDS),
+    .shorthand = "mode",
+    .name = CONF_AT(struct config_xdp, interface),
+    .place = CONF_AT(struct config_xdp, place),
+    .check_name = check_interface,
+};
+
 static const struct conf_field TOP_FIELDS[] = {
     {
         .key = "listen",
@@ -740,6 +789,15 @@ static const struct conf_field TOP_FIELDS[] = {
         .slot = CONF_SECTION(struct file),
         .of = &HTTPS,
         .help = "For listen-https.",
+    },
+    {
+        .key = "xdp",
+        .kind = CONF_STRUCT,
+        .slot = CONF_MAP(struct file, config.xdp, config.n_xdp),
+        .of = &XDP,
+        .max_items = 64,
+        .help = "Interfaces whose UDP queries are answered by XDP, past the kernel's network stack "
+                "and its packet filter. Absent: none. Where it cannot be had, the sockets serve.",
     },
     {
         .key = "metrics",

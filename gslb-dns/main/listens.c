@@ -62,6 +62,18 @@ struct outcome listens_check(const struct config *c, struct errors *errors)
     return outcome;
 }
 
+void listens_update_xdp(struct xdp *xdp, const struct net_server *server, const struct config *c,
+                        struct errors *errors)
+{
+    struct addr *listen = base_alloc(c->n_listen * sizeof(*listen));
+    struct xdp_settings settings = {c->xdp, c->n_xdp, listen, c->n_listen};
+
+    for (size_t i = 0; i < c->n_listen; i++)
+        listen[i] = net_server_address(server, i);
+    xdp_update(xdp, &settings, errors);
+    free(listen);
+}
+
 static void add_listens(struct text *out, const struct net_server *server, size_t first,
                         size_t count)
 {

@@ -7,6 +7,7 @@
 #include "common/text/text.h"
 #include "gslb-dns/config/config.h"
 #include "gslb-dns/net/net.h"
+#include "gslb-dns/xdp/xdp.h"
 
 /* NULL: errors say why not. */
 struct net_server *listens_start(const struct config *c, const struct net_handler *handler,
@@ -16,6 +17,9 @@ MUST_USE struct outcome listens_update(struct net_server *server, const struct c
                                        struct errors *errors);
 /* What listens_start would refuse, but for taken ports. */
 MUST_USE struct outcome listens_check(const struct config *c, struct errors *errors);
+/* Never refused: where the fast path cannot be had, the server's sockets serve. */
+void listens_update_xdp(struct xdp *xdp, const struct net_server *server, const struct config *c,
+                        struct errors *errors);
 /* "ADDR,ADDR tls=ADDR https=ADDR", with the ports that the kernel chose. */
 void listens_describe(const struct net_server *server, const struct config *c, struct text *out);
 void listens_write_metrics(const struct net_server *server, struct text *out);

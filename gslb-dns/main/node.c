@@ -40,6 +40,7 @@ struct node {
     struct loop *loop;
     struct control *control;
     struct net_server *server;
+    struct xdp *xdp; /* the fast path beside it */
     struct generation *generation;
     struct snapshot_slot slot;
     struct world *world; /* what the slot holds */
@@ -113,6 +114,8 @@ static struct outcome take_generation(struct node *n, struct generation *fresh,
     n->loaded_at_s = clock_wall_s();
     control_commit(n->control, change);
     put_generation(n, fresh);
+    if (n->server != NULL)
+        listens_update_xdp(n->xdp, n->server, config, errors);
     return OUTCOME_OK;
 }
 
@@ -408,6 +411,7 @@ static void on_metrics(void *arg, struct text *out)
     metrics_write_build(out, "gslb-dns");
     metrics_write(&n->metrics, out);
     listens_write_metrics(n->server, out);
+    xdp_write_metrics(n->xdp, out);
     write_gauge(out, "gslb_dns_loaded_timestamp_seconds", "When the configuration was loaded.",
                 (double)n->loaded_at_s);
     write_gauge(out, "gslb_dns_last_reload_successful", "Whether the newest load was taken.",
@@ -465,7 +469,11 @@ static struct outcome start_server(struct node *n, struct errors *errors)
         .open = open_context, .answer = answer, .close = close_context, .arg = n};
 
     n->server = listens_start(generation_config(n->generation), &handler, &n->metrics, errors);
-    return n->server != NULL ? OUTCOME_OK : OUTCOME_FAILED;
+    if (n->server == NULL)
+        return OUTCOME_FAILED;
+    n->xdp = xdp_new(&handler, &n->metrics);
+    listens_update_xdp(n->xdp, n->server, generation_config(n->generation), errors);
+    return OUTCOME_OK;
 }
 
 static void log_ready(const struct node *n)
@@ -537,6 +545,8 @@ void node_stop(struct node *n)
         generation_free(n->load->fresh);
         free_load(n->load);
     }
+    if (n->xdp != NULL)
+        xdp_free(n->xdp);
     if (n->server != NULL)
         net_server_stop(n->server);
     control_free(n->control);
