@@ -299,16 +299,15 @@ static uint16_t owner_at(const struct message *m)
     return message_suffix_at(m, m->name->length);
 }
 
-/* Uniform below n; n is small. */
-static size_t pick_below(struct answer_context *c, size_t n)
+static uint64_t next_random(struct answer_context *c)
 {
     c->random ^= c->random << 13;
     c->random ^= c->random >> 7;
     c->random ^= c->random << 17;
-    return (size_t)(((c->random >> 32) * n) >> 32);
+    return c->random;
 }
 
-/* Addresses of an RRset have one size, so that they can go round without being looked at. */
+/* Addresses of an RRset have one size, so that they can be shuffled without being looked at. */
 static bool is_round(const struct zone_rrset *r)
 {
     return r->count > 1 && (r->type == WIRE_A || r->type == WIRE_AAAA);
@@ -325,12 +324,16 @@ static bool has_earlier(const struct zone_rrset *r, size_t i)
 }
 
 /* false: something did not fit. rrset_at: where the RRset with the targets stands. */
-static bool add_target(struct message *m, const struct zone_target *t, uint32_t rrset_at)
+static bool add_target(struct answer_context *c, struct slot *s, struct message *m,
+                       const struct zone_target *t, uint32_t rrset_at)
 {
     static const uint16_t types[] = {WIRE_A, WIRE_AAAA};
     uint32_t name_at = rrset_at + t->offset;
     bool is_whole = true;
 
+    if (unlikely(t->node->service != ZONE_NO_SERVICE))
+        return steered_add_target(m, t->node->service, find_client(m->io, s), name_at,
+                                  next_random(c));
     for (size_t i = 0; i < COUNT_OF(types); i++) {
         const struct zone_rrset *r = zone_node_rrset(t->node, types[i]);
 
@@ -346,12 +349,14 @@ static enum step add_all_round(struct answer_context *c, const struct zone_rrset
 {
     struct message_round round = {.wire = r->wire,
                                   .sigs = r->wire + r->wire_bytes,
-                                  .record_bytes = r->wire_bytes / r->count,
                                   .count = r->count,
+                                  .n = r->count,
+                                  .random = next_random(c),
                                   .sig_bytes = r->sig_bytes,
-                                  .n_sigs = r->n_sigs};
+                                  .n_sigs = r->n_sigs,
+                                  .is_v6 = r->type == WIRE_AAAA};
 
-    return message_add_round(m, &round, pick_below(c, r->count), r->count) ? STEP_DONE : STEP_FULL;
+    return message_add_round(m, SECTION_ANSWER, &round, owner_at(m)) ? STEP_DONE : STEP_FULL;
 }
 
 static enum step add_answer(struct answer_context *c, struct slot *s, struct message *m)
@@ -367,7 +372,7 @@ static enum step add_answer(struct answer_context *c, struct slot *s, struct mes
     /* What does not fit here is left out in silence, RFC 2181 section 9. */
     for (size_t i = 0; unlikely(i < r->n_targets); i++) {
         if (!has_earlier(r, i))
-            (void)add_target(m, &r->targets[i], rrset_at);
+            (void)add_target(c, s, m, &r->targets[i], rrset_at);
     }
     return STEP_DONE;
 }
@@ -399,11 +404,8 @@ static enum step add_steered(struct answer_context *c, const struct world *w, st
     uint16_t number = s->lookup.node->service;
     const struct world_service *service = &w->services[number];
     bool is_v6 = s->q.qtype == WIRE_AAAA;
-    size_t record_bytes = is_v6 ? WORLD_AAAA_BYTES : WORLD_A_BYTES;
-    const struct world_addresses *addresses;
     struct answer_steering by;
     struct message_round round;
-    size_t n, first;
 
     if (is_v6 ? !service->has_aaaa : !service->has_a)
         return add_missing(c, s, m);
@@ -419,22 +421,12 @@ static enum step add_steered(struct answer_context *c, const struct world *w, st
     }
     if (unlikely(by.site == NULL))
         return add_missing(c, s, m);
-    addresses = is_v6 ? &by.site->aaaa : &by.site->a;
-    if (addresses->count == 0)
+    round = steered_round(service, by.site, is_v6, next_random(c));
+    if (round.n == 0)
         return add_missing(c, s, m);
-    n = addresses->count < service->max_addresses ? addresses->count : service->max_addresses;
-    first = pick_below(c, addresses->count);
-    round = (struct message_round){.wire = addresses->wire,
-                                   .record_bytes = record_bytes,
-                                   .count = addresses->count,
-                                   .sigs = addresses->wire + addresses->count * record_bytes +
-                                           (n < addresses->count ? first : 0) *
-                                               (size_t)addresses->sig_bytes,
-                                   .sig_bytes = addresses->sig_bytes,
-                                   .n_sigs = addresses->n_sigs};
     if (unlikely(s->lookup.is_wildcard && m->dnssec))
         dnssec_prove(m, &s->lookup, ZONE_ANSWER);
-    return message_add_round(m, &round, first, n) ? STEP_DONE : STEP_FULL;
+    return message_add_round(m, SECTION_ANSWER, &round, owner_at(m)) ? STEP_DONE : STEP_FULL;
 }
 
 /* The other one of the two names than the message's current one. */
@@ -509,7 +501,7 @@ static enum step add_referral(struct answer_context *c, struct slot *s, struct m
             const struct zone_target *t = &ns->targets[i];
 
             if ((t->node->cut == cut) == is_required && !has_earlier(ns, i) &&
-                !add_target(m, t, ns_at) && is_required)
+                !add_target(c, s, m, t, ns_at) && is_required)
                 return STEP_FULL;
         }
     }

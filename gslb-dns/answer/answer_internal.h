@@ -32,6 +32,7 @@ enum section { SECTION_ANSWER, SECTION_AUTHORITY, SECTION_ADDITIONAL, SECTION_CO
 /* One answer. Offsets count from the message's first byte. */
 struct message {
     const struct answer_query *io;
+    const struct world *world; /* NULL: there is none yet */
     uint8_t *out;
     uint32_t records_at; /* behind the question */
     uint32_t at;         /* where the next record goes */
@@ -103,16 +104,28 @@ void message_set_owners(uint8_t *p, const uint8_t *end, uint16_t owner_at);
  * owner name stands. */
 MUST_USE bool message_add_rrset(struct message *m, enum section section,
                                 const struct zone_rrset *rrset, uint16_t owner_at);
-/* Records of equal size one after the other, and signatures of all of them or of the part that is
- * given. */
+/* Addresses of one family, one record after the other: n of them go into an answer, from the first
+ * on and going round. */
 struct message_round {
-    const uint8_t *wire, *sigs;
-    size_t record_bytes, count;
+    const uint8_t *wire, *sigs; /* signatures of those that go into the answer */
+    size_t count, first, n;
+    uint64_t random; /* for their order */
     uint16_t sig_bytes, n_sigs;
+    bool is_v6;
 };
-/* n of the records, beginning with number first and going round. */
-MUST_USE bool message_add_round(struct message *m, const struct message_round *r, size_t first,
-                                size_t n);
+/* Draws first: a random one, where not all go into the answer. */
+void message_draw_round(struct message_round *r, uint64_t random);
+/* All n with their signatures, in random order, or nothing; in the additional section they may come
+ * without signatures. false: they do not fit. */
+MUST_USE bool message_add_round(struct message *m, enum section section,
+                                const struct message_round *r, uint16_t owner_at);
+/* The addresses of one family that an answer from this site has, or n = 0; is_v6 tells which. */
+struct message_round steered_round(const struct world_service *service,
+                                   const struct world_site *site, bool is_v6, uint64_t random);
+/* The addresses that a service gives this client, for its name as somebody's target; name_at: where
+ * that stands. false: they do not fit. */
+bool steered_add_target(struct message *m, uint16_t service, const struct ip *client,
+                        uint32_t name_at, uint64_t random);
 /* One record with the current name as owner. */
 MUST_USE bool message_add_record(struct message *m, uint16_t type, uint32_t ttl_s,
                                  const uint8_t *rdata, uint16_t rdata_bytes);

@@ -31,6 +31,7 @@ void message_begin(struct message *m, const struct answer_query *io, const struc
                    const struct world *w)
 {
     m->io = io;
+    m->world = w;
     m->out = io->out;
     m->at = WIRE_HEADER;
     m->cap = answer_cap(io, q, w);
@@ -95,26 +96,62 @@ bool message_add_rrset(struct message *m, enum section section, const struct zon
     return true;
 }
 
-bool message_add_round(struct message *m, const struct message_round *r, size_t first, size_t n)
+/* The next digit of a random number, to a base that may change from one to the next: one product
+ * has the digit above and what is left below. */
+static size_t next_digit(uint64_t *random, size_t base)
 {
-    size_t ahead = r->count - first < n ? r->count - first : n;
-    uint16_t owner_at = message_suffix_at(m, m->name->length);
+    unsigned __int128 product = (unsigned __int128)*random * base;
+
+    *random = (uint64_t)product;
+    return (size_t)(product >> 64);
+}
+
+void message_draw_round(struct message_round *r, uint64_t random)
+{
+    r->random = random;
+    r->first = r->n < r->count ? next_digit(&r->random, r->count) : 0;
+}
+
+/* The inside-out shuffle of Fisher and Yates: each record takes a place among those before it, and
+ * whoever stood there moves to the end. A round from a random start would not do: behind a record
+ * that is down or slow always the same one would take its share. The size is a constant wherever
+ * this is called, so that a record is moved by a few instructions. */
+static inline void shuffle(const struct message_round *r, size_t record_bytes, uint8_t *to)
+{
+    const uint8_t *from = r->wire + r->first * record_bytes;
+    const uint8_t *end = r->wire + r->count * record_bytes;
+    uint64_t random = r->random;
+
+    for (size_t i = 0; i < r->n; i++) {
+        uint8_t *place = to + next_digit(&random, i + 1) * record_bytes;
+
+        memmove(to + i * record_bytes, place, record_bytes);
+        memcpy(place, from, record_bytes);
+        from = from + record_bytes < end ? from + record_bytes : r->wire;
+    }
+}
+
+bool message_add_round(struct message *m, enum section section, const struct message_round *r,
+                       uint16_t owner_at)
+{
     uint32_t sig_bytes = r->sig_bytes & m->dnssec;
-    size_t bytes = n * r->record_bytes;
+    size_t bytes = r->n * (r->is_v6 ? WORLD_AAAA_BYTES : WORLD_A_BYTES);
     uint8_t *to = m->out + m->at;
 
+    if (unlikely(m->at + bytes + sig_bytes > m->limit) && section == SECTION_ADDITIONAL)
+        sig_bytes = 0;
     if (m->at + bytes + sig_bytes > m->limit || unlikely(owner_at >= POINTER_LIMIT))
         return false;
-    memcpy(to, r->wire + first * r->record_bytes, ahead * r->record_bytes);
-    if (ahead < n)
-        memcpy(to + ahead * r->record_bytes, r->wire, (n - ahead) * r->record_bytes);
+    if (r->is_v6)
+        shuffle(r, WORLD_AAAA_BYTES, to);
+    else
+        shuffle(r, WORLD_A_BYTES, to);
     if (unlikely(sig_bytes > 0))
         memcpy(to + bytes, r->sigs, sig_bytes);
     if (owner_at != WIRE_HEADER)
         message_set_owners(to, to + bytes + sig_bytes, owner_at);
     m->at += (uint32_t)bytes + sig_bytes;
-    m->counts[SECTION_ANSWER] =
-        (uint16_t)(m->counts[SECTION_ANSWER] + n + (sig_bytes > 0 ? r->n_sigs : 0));
+    m->counts[section] = (uint16_t)(m->counts[section] + r->n + (sig_bytes > 0 ? r->n_sigs : 0));
     return true;
 }
 

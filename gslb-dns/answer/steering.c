@@ -34,6 +34,46 @@ struct answer_steering answer_steer(const struct world *w, uint16_t service,
     return r;
 }
 
+struct message_round steered_round(const struct world_service *service,
+                                   const struct world_site *site, bool is_v6, uint64_t random)
+{
+    const struct world_addresses *a = is_v6 ? &site->aaaa : &site->a;
+    size_t record_bytes = is_v6 ? WORLD_AAAA_BYTES : WORLD_A_BYTES;
+    struct message_round r = {.wire = a->wire,
+                              .count = a->count,
+                              .n = a->count < service->max_addresses ? a->count
+                                                                     : service->max_addresses,
+                              .sig_bytes = a->sig_bytes,
+                              .n_sigs = a->n_sigs,
+                              .is_v6 = is_v6};
+
+    message_draw_round(&r, random);
+    r.sigs = a->wire + a->count * record_bytes + r.first * a->sig_bytes;
+    return r;
+}
+
+/* RFC 9460 section 4.1: the same choice as an answer to A or AAAA of the target. It depends on the
+ * client as that one does, and so does the scope of the whole message (RFC 7871 section 7.2.1). */
+bool steered_add_target(struct message *m, uint16_t service, const struct ip *client,
+                        uint32_t name_at, uint64_t random)
+{
+    struct answer_steering by = answer_steer(m->world, service, client);
+    bool is_whole = true;
+
+    if (by.site == NULL)
+        return true;
+    m->scope = by.scope > m->scope ? by.scope : m->scope;
+    for (int is_v6 = 0; is_v6 <= 1; is_v6++) {
+        struct message_round r =
+            steered_round(&m->world->services[service], by.site, is_v6 != 0, random);
+
+        if (r.n > 0 && (name_at >= POINTER_LIMIT ||
+                        !message_add_round(m, SECTION_ADDITIONAL, &r, (uint16_t)name_at)))
+            is_whole = false;
+    }
+    return is_whole;
+}
+
 bool answer_substitute(const struct wire_name *name, uint8_t owner_bytes,
                        const struct wire_name *target, struct wire_name *out)
 {

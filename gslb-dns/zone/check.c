@@ -479,5 +479,6 @@ void check_draft(struct draft *d, bool is_whole)
         check_apex(d);
         check_targets(d);
     }
+    check_hints(d);
     check_signed(d);
 }

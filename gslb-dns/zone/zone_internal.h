@@ -350,5 +350,7 @@ void read_zone_file(struct draft *d, const char *path);
  * cuts, and reports what is wrong with the zone as a whole; what is missing only when the files
  * were read without a mistake. */
 void check_draft(struct draft *d, bool is_whole);
+/* Reports addresses in SVCB and HTTPS records that a service should choose. */
+void check_hints(struct draft *d);
 
 #endif

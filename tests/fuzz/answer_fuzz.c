@@ -8,7 +8,15 @@
 
 #include <ldns/ldns.h>
 
-enum { BY_TCP = 1, BY_IPV6 = 2, BEHIND_QUESTION = 4, SMALL_MAXIMUM = 8, MAXIMUM = 4096 };
+enum {
+    BY_TCP = 1,
+    BY_IPV6 = 2,
+    BEHIND_QUESTION = 4,
+    SMALL_MAXIMUM = 8,
+    ENCRYPTED = 16,
+    COOKIES_REQUIRED = 32,
+    MAXIMUM = 4096
+};
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -25,9 +33,13 @@ static const char *const names[] = {
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
+    static const struct cookie_secrets secrets = {.keys = {{1, 2}}, .n = 1};
+
     (void)argc;
     (void)argv;
     answer_world_open(&world, answer_world_zone);
+    world.world.cookies = &secrets;
+    world.world.chaos_version = world.world.chaos_id = "fuzz";
     context = answer_context_new(&world.slot, metrics_add_block(&world.metrics));
     return 0;
 }
@@ -93,6 +105,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     ensure(ip_parse((data[0] & BY_IPV6) != 0 ? STR("2001:db8:1::1") : STR("192.0.2.1"), &ip));
     source = addr_of_ip(&ip, 4242);
     q.transport = (data[0] & BY_TCP) != 0 ? ANSWER_TCP : ANSWER_UDP;
+    if ((data[0] & BY_TCP) != 0 && (data[0] & ENCRYPTED) != 0)
+        q.transport = ANSWER_TLS;
+    world.world.cookie_rule =
+        (data[0] & COOKIES_REQUIRED) != 0 ? WORLD_COOKIE_ALWAYS : WORLD_COOKIE_NEVER;
     world.world.udp_payload_bytes = (data[0] & SMALL_MAXIMUM) != 0 ? WIRE_UDP_MIN : MAXIMUM;
     if ((data[0] & BEHIND_QUESTION) != 0) {
         q.packet_bytes = (uint32_t)put_behind_question(data + 1, n - 1, packet);

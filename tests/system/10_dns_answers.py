@@ -24,7 +24,7 @@ $TTL 2h
 @        MX    20 mail.elsewhere.test.
 @        TXT   "two" "strings"
 @        CAA   0 issue "ca.example.net"
-@        HTTPS 1 . alpn=h2 ipv4hint=192.0.2.7
+@        HTTPS 1 . alpn=h2 port=8443
 ns       A     192.0.2.53
 mail     300 A 192.0.2.25
 mail     AAAA  2001:db8::25
@@ -116,7 +116,7 @@ TYPES = {
     "SOA": ("rich.test", "SOA", {SOA_RICH}),
     "TXT": ("rich.test", "TXT", {'rich.test. TXT "two" "strings"'}),
     "CAA": ("rich.test", "CAA", {'rich.test. CAA 0 issue "ca.example.net"'}),
-    "HTTPS": ("rich.test", "HTTPS", {'rich.test. HTTPS 1 . alpn="h2" ipv4hint="192.0.2.7"'}),
+    "HTTPS": ("rich.test", "HTTPS", {'rich.test. HTTPS 1 . alpn="h2" port="8443"'}),
     "SVCB": ("svc.rich.test", "SVCB", {'svc.rich.test. SVCB 1 mail.rich.test. port="8443"'}),
     "SVCB alias": ("alias0.rich.test", "SVCB", {"alias0.rich.test. SVCB 0 mail.rich.test."}),
     "SRV": ("_sip._tcp.rich.test", "SRV", {"_sip._tcp.rich.test. SRV 5 10 5060 mail.rich.test."}),

@@ -27,6 +27,9 @@ many    IN A   192.0.2.2
 many    IN A   192.0.2.3
 alias   IN CNAME static
 cdn     IN CNAME www
+www     IN HTTPS 1 . alpn=h2
+        IN TXT "beside the service"
+mx      IN MX  10 www
 nowhere IN CNAME nothing
 *.wild  IN TXT "wildcard"
 *.walias IN CNAME static
@@ -41,7 +44,7 @@ NAMES = [("example.com", "SOA"), ("example.com", "MX"), ("example.com", "NS"), (
          ("static.example.com", "A"), ("static.example.com", "AAAA"), ("many.example.com", "A"),
          ("alias.example.com", "A"), ("cdn.example.com", "A"), ("cdn.example.com", "AAAA"),
          ("www.example.com", "A"), ("www.example.com", "AAAA"), ("www.example.com", "TXT"),
-         ("dyn.example.com", "A"),
+         ("www.example.com", "HTTPS"), ("mx.example.com", "MX"), ("dyn.example.com", "A"),
          ("dyn.example.com", "MX"), ("a.b.wild.example.com", "TXT"), ("down.example.com", "A"),
          ("down.example.com", "AAAA"), ("down.example.com", "MX"), ("a.wild.example.com", "A"),
          ("x.walias.example.com", "A"), ("oak.tree.example.com", "A"), ("terminal.example.com", "A"),

@@ -18,6 +18,8 @@ enum {
     NSID = 2,
     KEEPALIVE = 4,
     TCP = 8,
+    TLS = 256,
+    PADDED = 512,
     EDNS = 16,
     V1 = 32,
     UNKNOWN_OPTION = 64,
@@ -75,7 +77,7 @@ static void put_name(struct writer *w, const char *name)
 static size_t build_query(const struct question *q, uint8_t *out, size_t cap)
 {
     struct writer w = writer_of(out, cap);
-    bool has_edns = q->ecs != NULL || (q->flags & ~(unsigned)TCP) != 0 || q->payload != 0;
+    bool has_edns = q->ecs != NULL || (q->flags & ~(unsigned)(TCP | TLS)) != 0 || q->payload != 0;
     uint8_t *rdata_at;
 
     writer_add(&w, "\x12\x34\x01\0\0\1\0\0\0\0\0", 11);
@@ -101,6 +103,8 @@ static size_t build_query(const struct question *q, uint8_t *out, size_t cap)
             put_option(&w, 4242, "abc", 3);
         if ((q->flags & COOKIE) != 0)
             put_option(&w, 10, "12345678", 8);
+        if ((q->flags & PADDED) != 0)
+            put_option(&w, 12, NULL, 0);
         bytes_put_u16(rdata_at, (uint16_t)(w.p - rdata_at - 2));
     }
     assert_false(w.is_full);
@@ -114,7 +118,9 @@ static size_t ask(const struct question *q, uint8_t out[WIRE_TCP_MAX])
     struct addr source;
     struct answer_query io = {.packet = packet,
                               .packet_bytes = (uint32_t)build_query(q, packet, sizeof(packet)),
-                              .transport = (q->flags & TCP) != 0 ? ANSWER_TCP : ANSWER_UDP,
+                              .transport = (q->flags & TLS) != 0   ? ANSWER_TLS
+                                           : (q->flags & TCP) != 0 ? ANSWER_TCP
+                                                                   : ANSWER_UDP,
                               .keepalive_ms = 10000,
                               .source = &source,
                               .out = out,
@@ -381,6 +387,16 @@ static const struct {
      "NOERROR aa" SOA " | opt 1232 ecs 1/24/6"},
     {"check 16: no IPv6 anywhere", Q("v4only.example.com", WIRE_AAAA, .ecs = "192.0.2.0/24"),
      "NOERROR aa" SOA " | opt 1232 ecs 1/24/0"},
+    {"check 46: the addresses beside HTTPS are the client's",
+     Q("www.example.com", WIRE_HTTPS, .ecs = "192.0.2.0/24"),
+     "NOERROR aa | answer www.example.com. 300 HTTPS 1 . alpn=h2 | additional " EU_A(
+         WWW_NAME) ", www.example.com. 30 AAAA fd00::1 | opt 1232 ecs 1/24/24"},
+    {"check 46: another client's", Q("www.example.com", WIRE_HTTPS, .ecs = "198.51.100.0/24"),
+     "NOERROR aa | answer www.example.com. 300 HTTPS 1 . alpn=h2 | additional " US_A(
+         WWW_NAME) " | opt 1232 ecs 1/24/6"},
+    {"a service as an exchange", Q("to.example.com", WIRE_MX, .source = "192.0.2.77"),
+     "NOERROR aa | answer to.example.com. 300 MX 10 www.example.com. | additional " EU_A(
+         WWW_NAME) ", www.example.com. 30 AAAA fd00::1"},
     {"all down: NODATA", Q("empty.example.com", WIRE_A, .ecs = "192.0.2.0/24"),
      "NOERROR aa" SOA " | opt 1232 ecs 1/24/0 ede 0"},
     {"all down: REFUSED", Q("refusing.example.com", WIRE_A, .ecs = "192.0.2.0/24"),
@@ -468,19 +484,28 @@ static void test_many_addresses(void **state)
         assert_in_range(firsts[i], 50, 200); /* 100 is the mean */
 }
 
-static void test_static_addresses_go_round(void **state)
+/* check 48: every order alike often, so that whoever stands behind one who fails does not get all
+ * of his share. */
+static void test_static_addresses_are_shuffled(void **state)
 {
     static uint8_t out[WIRE_TCP_MAX];
     struct question q = Q("multi.example.com", WIRE_A);
-    unsigned firsts[5] = {0};
+    unsigned orders[5 * 5] = {0}, n_orders = 0;
 
     (void)state;
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 600; i++) {
+        const uint8_t *last = out + WIRE_HEADER + strlen(q.name) + 2 + 4 + 15;
+
         (void)ask(&q, out);
-        firsts[out[WIRE_HEADER + strlen(q.name) + 2 + 4 + 15]]++;
+        orders[last[0] * 5 + last[16]]++;
+        assert_int_equal(last[0] + last[16] + last[32], 2 + 3 + 4);
     }
-    for (int i = 2; i <= 4; i++)
-        assert_in_range(firsts[i], 50, 150);
+    for (size_t i = 0; i < COUNT_OF(orders); i++) {
+        if (orders[i] > 0)
+            assert_in_range(orders[i], 50, 150);
+        n_orders += orders[i] > 0;
+    }
+    assert_int_equal(n_orders, 6);
 }
 
 /* check 15 and 33: at each size the whole answer or, with TC, none of it; TCP always has it. */
@@ -584,6 +609,27 @@ static void test_ede_gives_way(void **state)
     assert_true(ask(&q, out) <= 512);
     assert_int_equal(out[2] & 2, 0);
     assert_int_equal(out[3] & 15, WIRE_REFUSED);
+}
+
+/* check 41: blocks of 468 bytes, where it is encrypted and the query was padded. */
+static void test_padding(void **state)
+{
+    static uint8_t out[WIRE_TCP_MAX];
+    static const struct {
+        struct question question;
+        bool is_padded;
+    } padded[] = {
+        {Q("host.example.com", WIRE_A, .flags = TLS | PADDED), true},
+        {Q("nothing.example.com", WIRE_A, .flags = TLS | PADDED | NSID | KEEPALIVE), true},
+        {Q("example.org", WIRE_A, .flags = TLS | PADDED | DO), true},
+        {Q("host.example.com", WIRE_A, .flags = TLS | EDNS), false},
+        {Q("host.example.com", WIRE_A, .flags = TCP | PADDED), false},
+        {Q("host.example.com", WIRE_A, .flags = PADDED), false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(padded); i++)
+        assert_int_equal(ask(&padded[i].question, out) % 468 == 0, padded[i].is_padded);
 }
 
 static void test_no_world_yet(void **state)
@@ -719,7 +765,8 @@ int main(void)
         cmocka_unit_test(test_chain_has_an_end),
         cmocka_unit_test(test_dname_overflow),
         cmocka_unit_test(test_many_addresses),
-        cmocka_unit_test(test_static_addresses_go_round),
+        cmocka_unit_test(test_static_addresses_are_shuffled),
+        cmocka_unit_test(test_padding),
         cmocka_unit_test(test_truncation),
         cmocka_unit_test(test_glue_truncation),
         cmocka_unit_test(test_ede_gives_way),

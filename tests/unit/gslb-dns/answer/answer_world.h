@@ -204,6 +204,8 @@ static const char answer_world_zone[] =
     "pong DNAME ping\n"
     "oak.forest A 192.0.2.77\n"
     "away DNAME elsewhere.org.\n"
-    "_sip._tcp SRV 1 2 5060 host\n";
+    "_sip._tcp SRV 1 2 5060 host\n"
+    "www HTTPS 1 . alpn=h2\n"
+    "to MX 10 www\n";
 
 #endif

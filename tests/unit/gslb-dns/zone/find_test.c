@@ -295,6 +295,12 @@ static void test_services_in_the_way(void **state)
          "gslb.yaml:7: error: service a.d.example.com.: the zone delegates this name away"},
         {"d DNAME example.net.\n", "a.d.example.com",
          "gslb.yaml:7: error: service a.d.example.com. lies below a DNAME"},
+        {"www HTTPS 1 . alpn=h2 ipv4hint=192.0.2.1\n", "www.example.com",
+         ":4: error: HTTPS: ipv4hint would send every client to the same addresses, but "
+         "www.example.com. is a service"},
+        {"@ HTTPS 1 www ipv6hint=::1\n", "www.example.com", ":4: error: HTTPS: ipv6hint would"},
+        {"s SVCB 1 a.cdn port=1 ipv4hint=192.0.2.1\n", "*.cdn.example.com",
+         ":4: error: SVCB: ipv4hint would"},
         {"", "www.example.org", "gslb.yaml:7: error: service www.example.org. is not in the zone"},
     };
     int failures = 0;
