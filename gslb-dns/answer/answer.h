@@ -99,6 +99,8 @@
       "TCP connections closed, by reason.")                                                        \
     X(TCP_CLOSED_HANDSHAKE, "gslb_dns_tcp_closed_total{reason=\"handshake\"}",                     \
       "TCP connections closed, by reason.")                                                        \
+    X(TCP_CLOSED_PROXY, "gslb_dns_tcp_closed_total{reason=\"proxy_header\"}",                      \
+      "TCP connections closed, by reason.")                                                        \
     X(TCP_CLOSED_FLOOD, "gslb_dns_tcp_closed_total{reason=\"flood\"}",                             \
       "TCP connections closed, by reason.")                                                        \
     X(TCP_CLOSED_STOP, "gslb_dns_tcp_closed_total{reason=\"stop\"}",                               \

@@ -138,8 +138,10 @@ struct config {
     struct place listen_tls_place, listen_https_place;
     const struct config_certificate *certificates;
     size_t n_certificates;
-    int min_tls_version;        /* OpenSSL's number */
-    const char *doh_path;       /* RFC 8484: where it is served */
+    int min_tls_version;  /* OpenSSL's number */
+    const char *doh_path; /* RFC 8484: where it is served */
+    const struct prefix *proxies;
+    size_t n_proxies;
     uint32_t workers;           /* 0: one per CPU */
     uint32_t udp_payload_bytes; /* largest UDP answer (EDNS buffer size we announce) */
     const char *nsid;           /* NULL: not told */

@@ -686,6 +686,25 @@ static const struct conf_struct XDP = {
     .check_name = check_interface,
 };
 
+static const struct conf_field PROXY_FIELDS[] = {
+    {
+        .key = "from",
+        .kind = CONF_PREFIX,
+        .slot = CONF_LIST(struct file, config.proxies, config.n_proxies),
+        .is_required = true,
+        .max_items = 256,
+        .help = "Who may say so: load balancers. Their connections must begin with a header of "
+                "version 2 of the PROXY protocol, on every listener but UDP; whom it names is the "
+                "client for steering and all limits. A header from anybody else ends the "
+                "connection.",
+    },
+};
+static const struct conf_struct PROXY = {
+    .what = "proxy-protocol",
+    .size = sizeof(struct file),
+    CONF_FIELDS(PROXY_FIELDS),
+};
+
 static const struct conf_field TOP_FIELDS[] = {
     {
         .key = "listen",
@@ -798,6 +817,13 @@ static const struct conf_field TOP_FIELDS[] = {
         .max_items = 64,
         .help = "Interfaces whose UDP queries are answered by XDP, past the kernel's network stack "
                 "and its packet filter. Absent: none. Where it cannot be had, the sockets serve.",
+    },
+    {
+        .key = "proxy-protocol",
+        .kind = CONF_STRUCT,
+        .slot = CONF_SECTION(struct file),
+        .of = &PROXY,
+        .help = "Clients that come by load balancers, which say who they are.",
     },
     {
         .key = "metrics",

@@ -23,6 +23,8 @@ static struct net_settings net_settings_of(const struct config *c)
         .n_certificates = c->n_certificates,
         .min_tls_version = c->min_tls_version,
         .doh_path = c->doh_path,
+        .proxies = c->proxies,
+        .n_proxies = c->n_proxies,
         .listen = c->listen,
         .n_listen = c->n_listen,
         .listen_place = c->listen_place,

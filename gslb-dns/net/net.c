@@ -224,7 +224,9 @@ static struct stream_settings stream_settings(const struct net_server *s,
                                     .idle_ms = settings->tcp_idle_ms,
                                     .max_connections = settings->tcp_max_connections,
                                     .tls = tls,
-                                    .doh_path = settings->doh_path};
+                                    .doh_path = settings->doh_path,
+                                    .proxies = settings->proxies,
+                                    .n_proxies = settings->n_proxies};
 }
 
 /* The sockets are somebody else's to close. */

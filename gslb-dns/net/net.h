@@ -36,6 +36,8 @@ struct net_settings {
     size_t n_certificates;
     int min_tls_version;
     const char *doh_path;         /* stays until the next update */
+    const struct prefix *proxies; /* as in struct stream_settings; stays until the next update */
+    size_t n_proxies;
     unsigned workers;             /* UDP threads, 0: one per CPU */
     unsigned tcp_threads;         /* 0: as many as workers */
     uint32_t tcp_idle_ms;         /* without a whole query, or without reading what was answered */

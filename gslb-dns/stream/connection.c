@@ -88,6 +88,10 @@ struct connection *connection_oldest(struct worker *w)
 
 static void end_unfinished(struct worker *w, struct connection *c)
 {
+    if (c->needs_header) {
+        connection_close(c, ANSWER_COUNTER_TCP_CLOSED_PROXY);
+        return;
+    }
     worker_count(w, ANSWER_COUNTER_HANDSHAKE_TIMEOUT);
     connection_close(c, ANSWER_COUNTER_TCP_CLOSED_HANDSHAKE);
 }
@@ -266,11 +270,38 @@ static void wait_for_turn(struct connection *c)
     event_add(w->turn, &now);
 }
 
+/* GOES_ON, or it has as many as it may. */
+static int claim_share(struct connection *c)
+{
+    struct worker *w = c->worker;
+
+    c->client = shares_claim(w->shares, &c->peer, w->max_connections);
+    return c->client != NULL ? GOES_ON : ANSWER_COUNTER_TCP_CLOSED_CLIENT;
+}
+
+/* Whoever the header names is counted for the connection from now on. */
+static int finish_header(struct connection *c)
+{
+    c->needs_header = false;
+    if (c->transport != ANSWER_TCP && !transport_begin_tls(c))
+        return ANSWER_COUNTER_TCP_CLOSED_ERROR;
+    return claim_share(c);
+}
+
 /* What came with its last flight is looked at at once. */
 static void go_on_with_handshake(struct connection *c)
 {
     bool is_done = false;
-    int end = transport_handshake(c, &is_done);
+    int end = GOES_ON;
+
+    if (c->needs_header) {
+        end = transport_read_header(c, &is_done);
+        if (end == GOES_ON && is_done)
+            end = finish_header(c);
+        is_done = is_done && c->transport == ANSWER_TCP;
+    }
+    if (end == GOES_ON && !c->needs_header && c->ssl != NULL)
+        end = transport_handshake(c, &is_done);
 
     if (end != GOES_ON) {
         connection_close(c, end);
@@ -278,8 +309,10 @@ static void go_on_with_handshake(struct connection *c)
         connection_mark_used(c);
         finish_step(c, read_and_serve(c));
     } else {
-        set_event(c->readable, &c->is_reading, !SSL_want_write(c->ssl));
-        set_event(c->writable, &c->is_writing, SSL_want_write(c->ssl));
+        bool wants_write = c->ssl != NULL && SSL_want_write(c->ssl);
+
+        set_event(c->readable, &c->is_reading, !wants_write);
+        set_event(c->writable, &c->is_writing, wants_write);
     }
 }
 
@@ -343,6 +376,21 @@ void connection_stop(struct connection *c)
 
 /* ---- opening ---- */
 
+/* Those are believed, and must say whom they bring. */
+static bool is_listed(const struct worker *w, const struct addr *peer)
+{
+    struct ip ip;
+
+    if (likely(w->n_proxies == 0))
+        return false;
+    ip = addr_ip(peer);
+    for (size_t i = 0; i < w->n_proxies; i++) {
+        if (prefix_has(&w->proxies[i], &ip))
+            return true;
+    }
+    return false;
+}
+
 static void keep_unfinished_limit(struct worker *w)
 {
     size_t limit = w->max_connections / w->n_workers / UNFINISHED_SHARE;
@@ -355,16 +403,17 @@ void connection_open(struct worker *w, int fd, const struct addr *peer,
                      enum answer_transport transport)
 {
     struct event_base *base = loop_base(w->loop);
-    struct client *client;
+    struct client *client = NULL;
+    bool is_proxy = is_listed(w, peer);
     struct connection *c;
 
     worker_count(w, ANSWER_COUNTER_TCP_OPENED);
-    client = shares_take(w->shares, peer, transport, w->max_connections);
-    if (client == NULL) {
+    if (!is_proxy && (client = shares_claim(w->shares, peer, w->max_connections)) == NULL) {
         worker_count(w, ANSWER_COUNTER_TCP_CLOSED_CLIENT);
         close(fd);
         return;
     }
+    shares_enter(w->shares, transport);
     worker_keep_limit(w, 0);
     c = base_zalloc(1, sizeof(*c));
     c->worker = w;
@@ -379,7 +428,8 @@ void connection_open(struct worker *w, int fd, const struct addr *peer,
     ensure(c->readable != NULL && c->writable != NULL);
     set_event(c->readable, &c->is_reading, true);
     w->n_connections++;
-    c->is_unfinished = transport != ANSWER_TCP;
+    c->needs_header = is_proxy;
+    c->is_unfinished = transport != ANSWER_TCP || is_proxy;
     if (!c->is_unfinished) {
         TAILQ_INSERT_TAIL(&w->by_use, c, by_use);
         return;
@@ -387,6 +437,6 @@ void connection_open(struct worker *w, int fd, const struct addr *peer,
     keep_unfinished_limit(w);
     TAILQ_INSERT_TAIL(&w->unfinished, c, by_use);
     w->n_unfinished++;
-    if (!transport_begin_tls(c))
+    if (!is_proxy && !transport_begin_tls(c))
         connection_close(c, ANSWER_COUNTER_TCP_CLOSED_ERROR);
 }

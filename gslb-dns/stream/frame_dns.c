@@ -4,6 +4,7 @@
 #include "gslb-dns/stream/stream_internal.h"
 
 #include "common/bytes/bytes.h"
+#include "common/proxy/proxy.h"
 #include "common/snapshot/snapshot.h"
 
 #include <stdlib.h>
@@ -72,8 +73,12 @@ static int answer_queries(struct connection *c, size_t n)
     return end == GOES_ON && frames < n ? ANSWER_COUNTER_TCP_CLOSED_FRAME : end;
 }
 
+/* From a peer that is not believed, a PROXY header would be read as the beginning of a message of
+ * 3338 bytes. */
 int frame_dns_serve(struct connection *c, const uint8_t *p, size_t n)
 {
+    if (unlikely(proxy_has_signature(p, n)))
+        return ANSWER_COUNTER_TCP_CLOSED_PROXY;
     while (!c->is_blocked && c->n_transfers < TRANSFERS_MAX) {
         size_t n_queries, taken = gather_queries(c, p, n, &n_queries);
         int end;

@@ -74,8 +74,14 @@ static void add(struct shares *s, enum answer_transport t, size_t by)
     __atomic_store_n(&s->n_by[t], s->n_by[t] + by, __ATOMIC_RELAXED);
 }
 
-struct client *shares_take(struct shares *s, const struct addr *peer, enum answer_transport t,
-                           uint32_t max_connections)
+void shares_enter(struct shares *s, enum answer_transport t)
+{
+    pthread_mutex_lock(&s->lock);
+    add(s, t, 1);
+    pthread_mutex_unlock(&s->lock);
+}
+
+struct client *shares_claim(struct shares *s, const struct addr *peer, uint32_t max_connections)
 {
     size_t limit = max_connections / SHARE > LEAST ? max_connections / SHARE : LEAST;
     struct ip ip = addr_ip(peer);
@@ -87,7 +93,6 @@ struct client *shares_take(struct shares *s, const struct addr *peer, enum answe
     c = find_client(bucket_of(s, &ip), &ip);
     if (c->n < limit) {
         c->n++;
-        add(s, t, 1);
     } else {
         c = NULL;
     }
@@ -99,7 +104,7 @@ void shares_return(struct shares *s, struct client *client, enum answer_transpor
 {
     pthread_mutex_lock(&s->lock);
     add(s, t, (size_t)-1);
-    if (--client->n == 0) {
+    if (client != NULL && --client->n == 0) {
         LIST_REMOVE(client, link);
         free(client);
     }

@@ -242,6 +242,8 @@ static void apply_settings(void *arg)
     tls_server_unref(w->tls);
     w->tls = settings->tls != NULL ? tls_server_ref(settings->tls) : NULL;
     w->doh_path = settings->doh_path;
+    w->proxies = settings->proxies;
+    w->n_proxies = settings->n_proxies;
     take_listeners(w, order);
     worker_keep_limit(w, w->max_connections / w->n_workers);
     sem_post(&order->done);

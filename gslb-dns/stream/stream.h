@@ -54,6 +54,9 @@ struct stream_settings {
     struct tls_server *tls;   /* of listeners with TLS; made with stream_on_alpn. Each thread takes
                                  a reference; connections keep what they began with */
     const char *doh_path;     /* where DNS over HTTPS is served */
+    const struct prefix
+        *proxies; /* from them a PROXY header must come first, from others none may */
+    size_t n_proxies;
 };
 
 /* Chooses "dot" or "h2", by where the connection came. */

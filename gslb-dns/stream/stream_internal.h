@@ -38,7 +38,7 @@ struct transfer {
 struct connection {
     TAILQ_ENTRY(connection) by_use;
     struct worker *worker;
-    struct client *client; /* for whom it is counted */
+    struct client *client; /* for whom it is counted; NULL while a PROXY header is awaited */
     struct event *readable, *writable;
     int fd;
     enum answer_transport transport;
@@ -48,6 +48,7 @@ struct connection {
     TAILQ_ENTRY(connection) waiting;
     bool is_waiting;             /* for its turn to go on with the handshake */
     bool is_unfinished;          /* before the first query can come; in the list of that name */
+    bool needs_header;           /* of the PROXY protocol, before anything else */
     bool has_wrong_alpn;         /* the client offered other protocols only */
     bool is_broken;              /* nothing can be sent any more */
     bool has_more;               /* SSL holds bytes that no poll would tell */
@@ -89,6 +90,8 @@ struct worker {
     struct event *turn; /* takes some of waiting */
     struct tls_server *tls;
     const char *doh_path;
+    const struct prefix *proxies;
+    size_t n_proxies;
     struct answer_query queries[BATCH];
     struct iovec frames[BATCH];
     uint8_t record[RECORD_BYTES];
@@ -109,9 +112,11 @@ void worker_keep_limit(struct worker *w, size_t least);
 
 struct shares *shares_new(void);
 void shares_free(struct shares *s);
+/* One more connection is open; for whom, shares_claim says. */
+void shares_enter(struct shares *s, enum answer_transport t);
 /* NULL: this client has as many as it may, by a limit of so many for all. */
-struct client *shares_take(struct shares *s, const struct addr *peer, enum answer_transport t,
-                           uint32_t max_connections);
+struct client *shares_claim(struct shares *s, const struct addr *peer, uint32_t max_connections);
+/* client NULL: nobody had been said. */
 void shares_return(struct shares *s, struct client *client, enum answer_transport t);
 size_t shares_total(const struct shares *s);
 size_t shares_of(const struct shares *s, enum answer_transport t);
@@ -142,6 +147,10 @@ void connection_take_turns(struct worker *w);
 void connection_end_idle(struct worker *w, int64_t now_ms);
 
 /* ---- transport.c: plain or TLS ---- */
+
+/* Reads the header that a proxy sends first, and not a byte more. Whom it brings becomes the peer.
+ */
+MUST_USE int transport_read_header(struct connection *c, bool *is_done);
 
 enum { IO_END = 0, IO_WAIT = -1, IO_BROKEN = -2 }; /* with IO_BROKEN, errno says why */
 

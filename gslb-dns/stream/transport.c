@@ -7,6 +7,7 @@
  */
 #include "gslb-dns/stream/stream_internal.h"
 
+#include "common/proxy/proxy.h"
 #include "common/tls/tls.h"
 
 #include <errno.h>
@@ -114,6 +115,36 @@ ssize_t transport_write(struct connection *c, struct iovec *pieces, size_t n)
 
     return c->ssl != NULL ? tls_write(c, pieces, n)
                           : plain_result(sendmsg(c->fd, &m, MSG_NOSIGNAL));
+}
+
+/* ---- the PROXY protocol ---- */
+
+int transport_read_header(struct connection *c, bool *is_done)
+{
+    struct proxy_header header;
+    enum proxy_verdict verdict = PROXY_MORE;
+    uint8_t *buf = c->worker->record;
+
+    _Static_assert((int)RECORD_BYTES >= (int)PROXY_MAX, "a header fits");
+    if (c->in.n > 0)
+        memcpy(buf, c->in.p, c->in.n);
+    while (verdict == PROXY_MORE) {
+        ssize_t n = read(c->fd, buf + c->in.n, proxy_bytes_wanted(buf, c->in.n) - c->in.n);
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return GOES_ON;
+        if (n <= 0)
+            return ANSWER_COUNTER_TCP_CLOSED_PROXY;
+        rest_keep(&c->in, buf, c->in.n + (size_t)n);
+        verdict = proxy_parse(buf, c->in.n, &header);
+    }
+    if (verdict != PROXY_OK)
+        return ANSWER_COUNTER_TCP_CLOSED_PROXY;
+    rest_keep(&c->in, NULL, 0);
+    if (header.has_claim)
+        c->peer = header.source;
+    *is_done = true;
+    return GOES_ON;
 }
 
 /* ---- handshakes ---- */

@@ -250,6 +250,82 @@ def key_of_another_certificate_is_refused(site):
     site.dns.reload()
 
 
+# ---- behind a load balancer ----
+
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+
+
+def header(source, command=0x21):
+    body = socket.inet_aton(source) + socket.inet_aton("192.0.2.53") + struct.pack(">HH", 4660, 53)
+    return SIGNATURE + struct.pack(">BBH", command, 0x11, len(body)) + body
+
+
+class Proxied:
+    """The site with 127.0.0.1 as a load balancer that must send headers."""
+
+    def __init__(self, site, proxies=("127.0.0.1",)):
+        self.site, self.proxies = site, list(proxies)
+
+    def __enter__(self):
+        self.site.dns.config["proxy-protocol"] = {"from": self.proxies}
+        self.site.dns.reload()
+
+    def __exit__(self, *_):
+        del self.site.dns.config["proxy-protocol"]
+        self.site.dns.reload()
+
+
+DUBLIN, ASHBURN = "193.1.0.1", "8.8.8.8"    # who steering sends where
+
+
+def steered(sock):
+    sock.sendall(tcp_frame(query("www.example.com")))
+    return addresses_of(dns.message.from_wire(read_tcp_message(sock)))
+
+
+@case
+def client_that_a_proxy_names_is_steered(site):
+    wanted = {ip: site.dns.addresses("www.example.com", subnet=f"{ip}/32")
+              for ip in (DUBLIN, ASHBURN)}
+    check(wanted[DUBLIN] != wanted[ASHBURN], f"steering tells them apart: {wanted}")
+    with Proxied(site):
+        for ip, addresses in wanted.items():
+            with socket.create_connection(("127.0.0.1", site.dns.port), 10 * PATIENCE) as sock:
+                sock.sendall(header(ip))
+                check_equal(steered(sock), addresses)
+            with socket.create_connection(("127.0.0.1", site.tls_port), 10 * PATIENCE) as sock:
+                for byte in header(ip):     # the header comes before TLS
+                    sock.send(bytes([byte]))
+                with trust(site, "dot").wrap_socket(sock, server_hostname=HOST) as tls:
+                    check_equal(steered(tls), addresses)
+
+
+@case
+def proxy_that_speaks_for_itself(site):
+    with Proxied(site), socket.create_connection(("127.0.0.1", site.dns.port), 10) as sock:
+        sock.sendall(header(DUBLIN, 0x20) + tcp_frame(query()))
+        check_equal(addresses_of(dns.message.from_wire(read_tcp_message(sock))), {WANTED})
+
+
+@case_table({
+    "listed_peer_without_a_header": (("127.0.0.1",), tcp_frame(query())),
+    "header_of_version_1": (("127.0.0.1",), b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"),
+    "header_from_anybody_else": (("192.0.2.0/24",), header(DUBLIN) + tcp_frame(query())),
+    "broken_header": (("127.0.0.1",), SIGNATURE + b"\x21\x11\0\1x"),
+})
+def wrong_headers_end_the_connection(site, proxies, stream):
+    row = 'gslb_dns_tcp_closed_total{reason="proxy_header"}'
+    with Proxied(site, proxies):
+        before = site.dns.metrics()[row]
+        with socket.create_connection(("127.0.0.1", site.dns.port), 20 * PATIENCE) as sock:
+            sock.sendall(stream)
+            try:
+                check_equal(sock.recv(1), b"")
+            except ConnectionResetError:
+                pass
+        wait_until(lambda: site.dns.metrics()[row] == before + 1, "the refusal to be counted")
+
+
 # ---- DNS over HTTPS ----
 
 @case_table({"post": ([],), "get": (["+https-get"],)})

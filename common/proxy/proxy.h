@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * proxy: the header by which a load balancer says whom it brings, PROXY protocol version 2
+ * (haproxy's proxy-protocol.txt, section 2.2). A pure function over bytes; whether the sender may
+ * be believed is the caller's to know. No state; any thread.
+ */
+#ifndef COMMON_PROXY_H
+#define COMMON_PROXY_H
+
+#include "common/addr/addr.h"
+#include "common/base/base.h"
+
+enum proxy_verdict {
+    PROXY_OK,
+    PROXY_MORE, /* so far it is right */
+    PROXY_BAD_SIGNATURE,
+    PROXY_BAD_VERSION, /* neither version 2, or neither LOCAL nor PROXY */
+    PROXY_BAD_ADDRESS, /* a family that no network has, or too short for its family */
+    PROXY_BAD_TLV,
+    PROXY_TOO_LONG,
+};
+
+/* The longest header that is taken; real ones have some dozen bytes, or some hundred with TLVs. */
+enum { PROXY_MAX = 4096, PROXY_SIGNATURE = 12, PROXY_FIXED = 16 };
+
+struct proxy_header {
+    size_t bytes;   /* of the whole header: what follows is the protocol's own */
+    bool has_claim; /* false: LOCAL, or of no family. The connection stands for itself */
+    struct addr source, destination;
+};
+
+/* Reads the header at the beginning of n bytes; nothing beyond it is looked at. out is set with
+ * PROXY_OK only. */
+enum proxy_verdict proxy_parse(const uint8_t *p, size_t n, struct proxy_header *out);
+/* How many bytes the header has, as far as n of them tell: after reading so many, ask again. */
+size_t proxy_bytes_wanted(const uint8_t *p, size_t n);
+/* Whether these bytes begin as a header does. */
+bool proxy_has_signature(const uint8_t *p, size_t n);
+
+#endif
