@@ -39,6 +39,7 @@ struct link {
 struct answer_context {
     const struct snapshot_slot *world;
     struct metrics_block *counters;
+    struct compact *compact;
     uint64_t random;
     struct guard guard;
     struct wire_name names[2]; /* the chain's current name and the next */
@@ -258,11 +259,27 @@ static void answer_question(struct answer_context *c, const struct world *w, str
     m->apex_bytes = s->lookup.zone->apex.length;
     m->apex_at = (uint16_t)(WIRE_HEADER + s->q.qname.length - m->apex_bytes);
     c->n_chain = 0;
+    if (unlikely(m->dnssec && s->lookup.zone->denial == ZONE_COMPACT)) {
+        compact_begin(c->compact);
+        m->compact = c->compact;
+        m->is_compact = s->q.has_co;
+    }
     step = answer_name(c, w, s, m);
     while (unlikely(step == STEP_FOLLOW) && c->n_chain + 1 < CHAIN_MAX && find_link(c, s, m))
         step = answer_name(c, w, s, m);
-    if (unlikely(step == STEP_FULL) || (unlikely(m->n_proofs > 0) && !dnssec_add_proofs(m)))
+    if (unlikely(m->is_unproved))
+        compact_refuse(m);
+    else if (unlikely(step == STEP_FULL) || (unlikely(m->n_proofs > 0) && !dnssec_add_proofs(m)))
         message_truncate(m);
+}
+
+/* With compact denial a name that is missing looks like one without data, unless the asker says
+ * that it knows better: RFC 9824 sections 3.1 and 5.1. */
+static enum wire_rcode absence_rcode(const struct slot *s, const struct message *m)
+{
+    if (likely(!m->dnssec || s->lookup.zone->denial != ZONE_COMPACT))
+        return WIRE_NXDOMAIN;
+    return m->is_compact ? WIRE_NXDOMAIN : WIRE_NOERROR;
 }
 
 static enum step answer_name(struct answer_context *c, const struct world *w, struct slot *s,
@@ -282,7 +299,7 @@ static enum step answer_name(struct answer_context *c, const struct world *w, st
     case ZONE_REFERRAL:
         return add_referral(c, s, m);
     case ZONE_NXDOMAIN:
-        m->rcode = WIRE_NXDOMAIN;
+        m->rcode = absence_rcode(s, m);
         return add_negative(c, s, m);
     case ZONE_NODATA:
         return add_negative(c, s, m);
@@ -548,6 +565,7 @@ struct answer_context *answer_context_new(const struct snapshot_slot *world,
     c->world = world;
     c->counters = counters;
     c->guard.counters = counters;
+    c->compact = compact_new(counters);
     if (getrandom(&c->random, sizeof(c->random), GRND_NONBLOCK) != sizeof(c->random))
         c->random = (uint64_t)(uintptr_t)c;
     c->random |= 1; /* never zero, or it would stay so */
@@ -556,5 +574,8 @@ struct answer_context *answer_context_new(const struct snapshot_slot *world,
 
 void answer_context_free(struct answer_context *c)
 {
+    if (c == NULL)
+        return;
+    compact_free(c->compact);
     free(c);
 }

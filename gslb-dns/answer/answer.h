@@ -76,6 +76,10 @@
     X(STEERED_DEFAULT, "gslb_dns_steered_total{by=\"default\"}",                                   \
       "Steered answers, by what.") /* see ANSWER_BY_DEFAULT */                                     \
     X(ALL_DOWN, "gslb_dns_all_down_total", "Steered answers while every edge was down.")           \
+    X(ONLINE_SIGNATURES, "gslb_dns_online_signatures_total",                                       \
+      "Signatures made for one answer, in zones with compact denial.")                             \
+    X(ONLINE_REFUSED, "gslb_dns_online_signatures_refused_total",                                  \
+      "Answers with TC or SERVFAIL, the time for such signatures being spent.")                    \
     X(UDP_DROP_PORT, "gslb_dns_udp_dropped_total{reason=\"port_0\"}", "UDP packets not answered.") \
     X(UDP_DROP_LONG, "gslb_dns_udp_dropped_total{reason=\"too_long\"}",                            \
       "UDP packets not answered.")                                                                 \

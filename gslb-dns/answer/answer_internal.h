@@ -29,6 +29,8 @@ enum ede {
 
 enum section { SECTION_ANSWER, SECTION_AUTHORITY, SECTION_ADDITIONAL, SECTION_COUNT };
 
+struct compact;
+
 /* One answer. Offsets count from the message's first byte. */
 struct message {
     const struct answer_query *io;
@@ -50,7 +52,10 @@ struct message {
     const struct wire_name *name;
     uint16_t name_at, apex_at, apex_bytes;
 
-    uint16_t dnssec; /* all bits set with DO=1: what ANDs a signature's size */
+    struct compact *compact; /* where the zone denies so */
+    bool is_compact;         /* and the asker knows that: RFC 9824 section 5.1 */
+    bool is_unproved;        /* what was to be signed was not */
+    uint16_t dnssec;         /* all bits set with DO=1: what ANDs a signature's size */
     uint16_t n_proofs;
     struct zone_proof proofs[PROOFS_MAX]; /* due in the authority section */
 };
@@ -140,6 +145,22 @@ MUST_USE bool dnssec_add_proofs(struct message *m);
 MUST_USE bool dnssec_add_delegation(struct message *m, const struct zone_node *cut);
 /* Only the signatures of an RRset: what a query for RRSIG gets, whether DO is set or not. */
 MUST_USE bool dnssec_add_signatures(struct message *m, const struct zone_rrset *r);
+
+/* compact: records of compact denial, signed as they are asked for; one per thread. The one thing
+ * on the path of a query that signs: 30 microseconds and more for a name that was not asked for
+ * lately, and so no more than a share of the thread's time. */
+struct compact *compact_new(struct metrics_block *counters);
+void compact_free(struct compact *c);
+/* A new answer: what the last one has gathered may go. */
+void compact_begin(struct compact *c);
+/* The NSEC for a name that does not exist, or that a wildcard answers for; it stays until the next
+ * compact_begin. missing: of a steered name, the type that is not there now, or 0. false: the time
+ * for it is spent, or there is no such NSEC. */
+MUST_USE bool compact_prove(struct compact *c, const struct zone_lookup *l,
+                            enum zone_verdict verdict, uint16_t missing,
+                            const struct wire_name *name, struct zone_proof *out);
+/* Makes of m what is due then: by UDP TC, by a stream SERVFAIL. */
+void compact_refuse(struct message *m);
 
 /* Leaves the question and, later, OPT; TC says so. */
 void message_truncate(struct message *m);

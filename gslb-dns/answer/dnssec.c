@@ -20,18 +20,41 @@ static void gather(struct message *m, const struct zone_proof *found, unsigned n
     }
 }
 
+/* Of what a zone with compact denial does not have, nor anyone before the question came. */
+static bool is_made_online(const struct zone_lookup *l, enum zone_verdict verdict)
+{
+    return l->zone->denial == ZONE_COMPACT && (verdict == ZONE_NXDOMAIN || l->is_wildcard);
+}
+
+static void prove_online(struct message *m, const struct zone_lookup *l, enum zone_verdict verdict,
+                         uint16_t missing)
+{
+    struct zone_proof found;
+
+    if (compact_prove(m->compact, l, verdict, missing, m->name, &found))
+        gather(m, &found, 1);
+    else
+        m->is_unproved = true;
+}
+
 void dnssec_prove(struct message *m, const struct zone_lookup *l, enum zone_verdict verdict)
 {
     struct zone_proof found[ZONE_PROOFS_MAX];
 
-    gather(m, found, zone_prove(l, verdict, m->name, found));
+    if (unlikely(is_made_online(l, verdict)))
+        prove_online(m, l, verdict, 0);
+    else
+        gather(m, found, zone_prove(l, verdict, m->name, found));
 }
 
 void dnssec_prove_missing(struct message *m, const struct zone_lookup *l, uint16_t type)
 {
     struct zone_proof found[ZONE_PROOFS_MAX];
 
-    gather(m, found, zone_prove_missing(l, type, m->name, found));
+    if (unlikely(is_made_online(l, ZONE_NODATA)))
+        prove_online(m, l, ZONE_NODATA, type);
+    else
+        gather(m, found, zone_prove_missing(l, type, m->name, found));
 }
 
 /* Where in the question, or in the target that led here, the name of a node stands; 0: nowhere. */

@@ -48,6 +48,7 @@ void message_begin(struct message *m, const struct answer_query *io, const struc
     m->apex_bytes = 0;
     m->dnssec = q->has_edns && q->has_do ? UINT16_MAX : 0;
     m->n_proofs = 0;
+    m->is_compact = m->is_unproved = false;
     if (q->has_question) {
         memcpy(io->out + WIRE_HEADER, io->packet + WIRE_HEADER, q->question_bytes);
         m->at += q->question_bytes;

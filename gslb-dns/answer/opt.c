@@ -17,6 +17,7 @@ enum {
     NSID_MAX = 128,
     EDNS_DO = 0x80,
     PADDING_BLOCK = 468, /* RFC 8467 section 4.1 */
+    EDNS_CO = 0x40,      /* RFC 9824 section 5.1 */
 };
 
 static size_t ecs_address_bytes(const struct wire_query *q)
@@ -139,7 +140,7 @@ void opt_write(struct message *m, const struct wire_query *q, const struct world
     bytes_put_u16(opt + 3, w != NULL ? w->udp_payload_bytes : WIRE_UDP_MIN);
     opt[5] = (uint8_t)(m->rcode >> 4);
     opt[6] = 0; /* our version, whatever the query's was: RFC 6891 section 6.1.3 */
-    opt[7] = q->has_do ? EDNS_DO : 0;
+    opt[7] = (uint8_t)((q->has_do ? EDNS_DO : 0) | (m->is_compact ? EDNS_CO : 0));
     opt[8] = 0;
     if (q->ecs.is_present)
         p = put_ecs(p, q, m->scope);

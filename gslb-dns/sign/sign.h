@@ -167,6 +167,8 @@ void sign_release(const struct sign_signer *s); /* NULL is fine */
 const struct sign_keyring *sign_signer_keyring(const struct sign_signer *s);
 /* Wall clock: when a new signer is due, for the step of a key or the next window. */
 int64_t sign_signer_next_s(const struct sign_signer *s);
+/* That no other signer of this process has had. */
+uint64_t sign_signer_number(const struct sign_signer *s);
 enum sign_denial sign_signer_denial(const struct sign_signer *s);
 /* Parameters for denial by NSEC3; the signer's. */
 const struct sign_nsec3 *sign_signer_nsec3(const struct sign_signer *s);

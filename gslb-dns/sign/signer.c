@@ -23,6 +23,7 @@ struct signing_key {
 
 struct sign_signer {
     _Atomic unsigned refs;
+    uint64_t number;
     struct sign_keyring *keyring;
     struct signing_key *keys; /* that do something */
     size_t n_keys;
@@ -181,9 +182,11 @@ static struct outcome judge(const struct sign_signer *s, struct place at, struct
 struct sign_signer *sign_signer_new(struct sign_keyring *k, int64_t now_s, struct place at,
                                     struct errors *errors)
 {
+    static _Atomic uint64_t n_signers;
     struct sign_signer *s = base_zalloc(1, sizeof(*s));
 
     s->refs = 1;
+    s->number = atomic_fetch_add(&n_signers, 1) + 1;
     s->keyring = sign_keyring_hold(k);
     s->now_s = now_s;
     take_keys(s);
@@ -263,6 +266,11 @@ const struct sign_keyring *sign_signer_keyring(const struct sign_signer *s)
 int64_t sign_signer_next_s(const struct sign_signer *s)
 {
     return s->next_s;
+}
+
+uint64_t sign_signer_number(const struct sign_signer *s)
+{
+    return s->number;
 }
 
 enum sign_denial sign_signer_denial(const struct sign_signer *s)

@@ -17,6 +17,7 @@ enum {
     RECORD_FIXED = 10, /* type, class, TTL, length of RDATA */
     POINTER_MARK = 0xc0,
     OPT_DO = 0x8000,
+    OPT_CO = 0x4000,
 };
 
 enum edns_option {
@@ -194,6 +195,7 @@ static enum wire_verdict read_opt(struct wire_query *q, bool is_root, const uint
     q->udp_payload_bytes = payload < WIRE_UDP_MIN ? WIRE_UDP_MIN : payload;
     q->edns_version = fixed[5];
     q->has_do = (bytes_get_u16(fixed + 6) & OPT_DO) != 0;
+    q->has_co = (bytes_get_u16(fixed + 6) & OPT_CO) != 0;
     if (q->edns_version != 0)
         return WIRE_BAD_VERSION; /* its options need not look like ours */
     return read_options(q, fixed + RECORD_FIXED, bytes_get_u16(fixed + 8));
@@ -261,7 +263,7 @@ static void begin_query(struct wire_query *q, const uint8_t *packet)
     q->flags_high = packet[2];
     q->has_question = false;
     q->question_bytes = 0;
-    q->has_edns = q->has_do = false;
+    q->has_edns = q->has_do = q->has_co = false;
     q->edns_version = 0;
     q->udp_payload_bytes = WIRE_UDP_MIN;
     q->ecs.is_present = false;

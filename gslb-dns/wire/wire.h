@@ -88,6 +88,7 @@ struct wire_query {
     uint16_t qtype, qclass;
     struct wire_name qname;
     bool has_edns, has_do;
+    bool has_co; /* compact answers OK, RFC 9824 section 5.1 */
     uint8_t edns_version;
     uint16_t udp_payload_bytes; /* at least 512 */
     struct wire_ecs ecs;

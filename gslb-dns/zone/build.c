@@ -407,6 +407,7 @@ struct zone *draft_build(struct draft *d)
             z->n_records += d->names[i].node->rrsets[k].count + d->names[i].node->rrsets[k].n_sigs;
     }
     z->chain = chain_new(d, z->denial, block);
+    z->signer = d->is_compact ? sign_hold(d->signer) : NULL;
     z->soa = zone_node_rrset(z->root, WIRE_SOA);
     z->negative_soa = make_negative_soa(p, z->soa);
     z->serial = bytes_get_u32(z->soa->wire + z->soa->wire_bytes - 20);
@@ -470,6 +471,7 @@ void zone_release(const struct zone *shared)
     if (z == NULL || __atomic_fetch_sub(&z->refs, 1, __ATOMIC_ACQ_REL) > 1)
         return;
     chain_free(z->chain);
+    sign_release(z->signer);
     free(z->index->slots);
     free((struct zone_index *)z->index);
     zone_files_free(z->files, z->n_files);

@@ -199,7 +199,7 @@ struct zone_chain *chain_new(const struct draft *d, enum zone_denial denial, con
     struct entry_of_chain *entries;
     struct zone_chain *c;
 
-    if (denial == ZONE_UNSIGNED)
+    if (denial == ZONE_UNSIGNED || denial == ZONE_COMPACT)
         return NULL;
     c = base_zalloc(1, sizeof(*c));
     c->base = base;

@@ -194,10 +194,13 @@ static unsigned prove(const struct zone_lookup *l, enum zone_verdict verdict, ui
     struct proof_list list = {l->zone, out, 0, missing};
     struct plain_name plain = {name->bytes, name->n_labels};
 
-    if (l->zone->chain == NULL || l->zone->chain->n == 0)
-        return 0;
     if (verdict == ZONE_REFERRAL && zone_node_rrset(l->node, WIRE_DS) != NULL)
         return 0;
+    if (l->zone->denial == ZONE_COMPACT && !l->is_wildcard &&
+        (verdict == ZONE_NODATA || verdict == ZONE_REFERRAL))
+        add_at(&list, l->node);
+    if (l->zone->chain == NULL || l->zone->chain->n == 0)
+        return list.n;
     if (l->zone->denial == ZONE_NSEC3)
         prove_by_nsec3(&list, l, verdict, plain);
     else

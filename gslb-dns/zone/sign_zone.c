@@ -243,6 +243,43 @@ static void add_nsec_chain(struct draft *d)
     free(t);
 }
 
+/* --- compact ------------------------------------------------------------------------------ */
+
+/* What comes next is made up (RFC 9824 section 3): below the name as near as can be, or behind a
+ * delegation and all that is below it (section 3.4). */
+static void add_compact(struct draft *d, uint32_t name, uint16_t type, uint16_t without,
+                        struct types *t, uint32_t ttl_s)
+{
+    const struct draft_name *at = &d->names[name];
+    uint8_t rdata[WIRE_NAME_MAX + BITMAP_MAX];
+    size_t n = at->cut == name ? zone_name_behind(at->name, at->name_bytes, rdata)
+                               : zone_name_below(at->name, at->name_bytes, rdata);
+
+    if (n == 0)
+        return;
+    collect_types(d, name, without, t);
+    set_type(t, WIRE_RRSIG);
+    set_type(t, WIRE_NSEC);
+    n += write_bitmap(t, rdata + n);
+    add_record(d, name, type, ttl_s, rdata, n);
+}
+
+static void add_compact_all(struct draft *d)
+{
+    struct types *t = base_alloc(sizeof(*t));
+    uint32_t ttl_s = negative_ttl(d);
+
+    d->is_compact = true;
+    for (uint32_t i = 0; i < d->n_names; i++) {
+        if (!is_visible(d, i))
+            continue;
+        add_compact(d, i, WIRE_NSEC, 0, t, ttl_s);
+        for (unsigned k = 0; k < count_missing(&d->names[i]); k++)
+            add_compact(d, i, variant_of(missing[k]), missing[k], t, ttl_s);
+    }
+    free(t);
+}
+
 /* --- NSEC3 -------------------------------------------------------------------------------- */
 
 struct hashed {
@@ -497,9 +534,12 @@ void draft_sign(struct draft *d, const struct sign_signer *s, const struct zone 
         return;
     }
     digest = d->digest;
+    d->signer = s;
     add_apex(d, s);
     if (sign_signer_denial(s) == SIGN_NSEC3)
         add_nsec3_chain(d, sign_signer_nsec3(s));
+    else if (sign_signer_denial(s) == SIGN_COMPACT)
+        add_compact_all(d);
     else
         add_nsec_chain(d);
     sign_all(d, s, previous);

@@ -51,7 +51,7 @@ enum zone_denial draft_denial(const struct draft *d)
     if (!has_rrsig(d, apex, WIRE_SOA))
         return ZONE_UNSIGNED;
     if (apex->flags & DRAFT_HAS_NSEC)
-        return ZONE_NSEC;
+        return d->is_compact ? ZONE_COMPACT : ZONE_NSEC;
     return has_parameters(d) ? ZONE_NSEC3 : ZONE_UNSIGNED;
 }
 

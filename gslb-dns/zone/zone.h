@@ -72,6 +72,7 @@ enum zone_denial {
     ZONE_UNSIGNED, /* or without a whole chain: nothing is proved */
     ZONE_NSEC,     /* RFC 4034 section 4 */
     ZONE_NSEC3,    /* RFC 5155 */
+    ZONE_COMPACT,  /* RFC 9824: what is not there is signed when it is asked for */
 };
 struct zone_chain;
 
@@ -89,7 +90,8 @@ struct zone {
     size_t n_names, n_records, memory_bytes;
     const struct zone_index *index;
     enum zone_denial denial;
-    const struct zone_chain *chain; /* NULL: unsigned */
+    const struct zone_chain *chain; /* NULL: unsigned, or compact */
+    struct sign_signer *signer;     /* with compact denial, else NULL */
     struct zone_file *files;        /* the zone file and what it includes */
     size_t n_files;
     void *memory; /* nodes, RRsets, names: one block, freed as one */
@@ -115,16 +117,16 @@ struct zone_source {
 };
 
 /* Loads one zone, and signs it where there is a signer: then what its files have of DNSKEY, RRSIG,
- * NSEC and the like is left out with a warning, and the chain of NSEC or NSEC3 is made; a signer
- * that says compact denial gets NSEC. Everything wrong with the file goes to errors, with file and
- * line; NULL then. services are those whose longest match among the zones is this one; one outside
- * is an error. Checks beyond syntax: SOA once at the apex, NS at the apex, names within the zone,
- * CNAME alone, DNAME rules, one TTL per RRset (warning, the lowest is taken, RFC 2181 section 5.2),
- * glue for in-zone delegations (warning), no A/AAAA/CNAME at a steered name; warnings for
- * duplicates, CNAME loops, signatures that have expired or will soon, RRsets without one in a
- * signed zone, broken chains of NSEC and NSEC3, NS, MX and SRV that point to a CNAME, or in the
- * zone to no address, records that a delegation hides, NS and DNAME at a wildcard (answered as
- * ordinary data). */
+ * NSEC and the like is left out with a warning, and what denies is made: a chain of NSEC or NSEC3,
+ * or with compact denial an NSEC for each name that exists. Everything wrong with the file goes to
+ * errors, with file and line; NULL then. services are those whose longest match among the zones is
+ * this one; one outside is an error. Checks beyond syntax: SOA once at the apex, NS at the apex,
+ * names within the zone, CNAME alone, DNAME rules, one TTL per RRset (warning, the lowest is taken,
+ * RFC 2181 section 5.2), glue for in-zone delegations (warning), no A/AAAA/CNAME at a steered name;
+ * warnings for duplicates, CNAME loops, signatures that have expired or will soon, RRsets without
+ * one in a signed zone, broken chains of NSEC and NSEC3, NS, MX and SRV that point to a CNAME, or
+ * in the zone to no address, records that a delegation hides, NS and DNAME at a wildcard (answered
+ * as ordinary data). */
 struct zone *zone_load(const struct zone_source *from, struct errors *errors);
 /* The same data signed by this signer, from memory and not from the files; signatures of old that
  * are current stay. Old is only read. Cannot fail. */
@@ -193,14 +195,22 @@ struct zone_proof {
 enum { ZONE_PROOFS_MAX = 3 };
 /* What proves the verdict on a name of l's zone, which is signed: a name that does not exist, a
  * type that is not there, a wildcard's right to answer, a delegation without DS (RFC 4035 section
- * 3.1.3, RFC 5155 section 7.2). None twice; returns how many, 0 also where the verdict needs
- * none. Costs a few comparisons of names, and with NSEC3 up to three hashes. */
+ * 3.1.3, RFC 5155 section 7.2). With compact denial only what the zone has: of names that do not
+ * exist, and those that a wildcard answers for, nothing. None twice; returns how many, 0 also where
+ * the verdict needs none. Costs a few comparisons of names, and with NSEC3 up to three hashes. */
 unsigned zone_prove(const struct zone_lookup *l, enum zone_verdict verdict,
                     const struct wire_name *name, struct zone_proof out[ZONE_PROOFS_MAX]);
 /* The same for a steered name that has no address of this family (type A or AAAA) for this client
  * now. Its NSEC lists what the service can give; the one taken here leaves that type out. */
 unsigned zone_prove_missing(const struct zone_lookup *l, uint16_t type,
                             const struct wire_name *name, struct zone_proof out[ZONE_PROOFS_MAX]);
+/* Names next to one that has a label, all in wire form and lower case: below it the first, behind
+ * it and all below it the first, and one before it after which no name can come but those below
+ * that one. They go to out, WIRE_NAME_MAX bytes; returns how many, 0: there is none (before also
+ * where only the name above would do). RFC 4471. */
+size_t zone_name_below(const uint8_t *name, size_t n, uint8_t *out);
+size_t zone_name_behind(const uint8_t *name, size_t n, uint8_t *out);
+size_t zone_name_before(const uint8_t *name, size_t n, uint8_t *out);
 /* The target of the first record of a CNAME or DNAME RRset of this zone, in wire_name form. */
 void zone_target_name(const struct zone *z, const struct zone_rrset *cname, struct wire_name *out);
 

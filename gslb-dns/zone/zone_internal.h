@@ -128,8 +128,10 @@ struct draft {
     uint32_t n_names, names_cap;
     struct draft_record *records;
     uint32_t n_records, records_cap;
-    uint64_t digest; /* as zone.h tells it */
-    bool has_hashes; /* some name is the owner of NSEC3, or was */
+    uint64_t digest;                  /* as zone.h tells it */
+    const struct sign_signer *signer; /* borrowed, once it is signed */
+    bool is_compact;                  /* signed so */
+    bool has_hashes;                  /* some name is the owner of NSEC3, or was */
     struct zone_index index;
     struct zone_file *files;
     size_t n_files, files_cap;

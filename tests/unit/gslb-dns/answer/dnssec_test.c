@@ -1,20 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Answers of zones that come signed: the examples of RFC 4035 appendix B and RFC 5155 appendix B.
  * What counts is which records stand where; the signatures are of no key. */
-#include "common/bytes/bytes.h"
-#include "gslb-dns/answer/answer.h"
+#include "tests/unit/gslb-dns/answer/served.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
 #include <ldns/ldns.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 /* "OWNER SIG TYPE LABELS" stands for an RRSIG. */
 #define COMMON                                                   \
@@ -147,77 +136,12 @@ static char *expand(const char *zone)
     return t.p;
 }
 
-/* --- a world of one zone ------------------------------------------------------------------ */
-
-struct served {
-    struct zone *zone;
-    struct zone_set *set;
-    struct world world;
-    struct snapshot_slot slot;
-    struct metrics metrics;
-    struct answer_context *context;
-    struct errors errors;
-};
-
 static void serve(struct served *s, const char *short_text)
 {
     char *text = expand(short_text);
-    int fd = memfd_create("zone", MFD_CLOEXEC);
-    char path[64];
 
-    *s = (struct served){.zone = NULL};
-    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    s->zone = zone_load(&(struct zone_source){.name = "example", .path = path}, &s->errors);
-    close(fd);
+    served_open(s, text, &(struct zone_source){.name = "example"});
     free(text);
-    if (s->zone == NULL)
-        errors_print(&s->errors, stderr);
-    assert_non_null(s->zone);
-    s->set = zone_set_new(&s->zone, 1);
-    s->world = (struct world){.zones = s->set, .udp_payload_bytes = 1232};
-    s->slot.current = &s->world;
-    s->metrics = (struct metrics){.table = answer_counter_table, .n = ANSWER_COUNTER_COUNT};
-    s->context = answer_context_new(&s->slot, metrics_add_block(&s->metrics));
-}
-
-static void stop(struct served *s)
-{
-    answer_context_free(s->context);
-    metrics_free(&s->metrics);
-    zone_set_free(s->set);
-    zone_release(s->zone);
-    errors_free(&s->errors);
-}
-
-enum { PLAIN = 1, SMALL = 2 };
-
-static size_t ask(struct served *s, const char *name, uint16_t type, unsigned how,
-                  uint8_t out[WIRE_TCP_MAX])
-{
-    struct addr source = addr_of_ip(&(struct ip){.family = 4, .bytes = {192, 0, 2, 1}}, 53);
-    uint8_t packet[512];
-    struct writer w = writer_of(packet, sizeof(packet));
-    struct wire_name qname;
-    struct answer_query io = {.packet = packet,
-                              .transport = ANSWER_UDP,
-                              .source = &source,
-                              .out = out,
-                              .out_cap_bytes = WIRE_TCP_MAX};
-
-    assert_true(wire_name_parse(str_of(name), &qname));
-    writer_add(&w, "\x12\x34\0\0\0\1\0\0\0\0\0\1", 12);
-    writer_add(&w, qname.bytes, qname.length);
-    writer_u16(&w, type);
-    writer_u16(&w, WIRE_CLASS_IN);
-    writer_u8(&w, 0);
-    writer_u16(&w, WIRE_OPT);
-    writer_u16(&w, how & SMALL ? 512 : 4096);
-    writer_u32(&w, how & PLAIN ? 0 : 0x8000);
-    writer_u16(&w, 0);
-    io.packet_bytes = (uint32_t)(w.p - packet);
-    answer_batch(s->context, &io, 1);
-    return io.out_bytes;
 }
 
 static int compare(const void *a, const void *b)
@@ -286,13 +210,13 @@ static void check_examples(const char *zone, const struct example *examples, siz
     serve(&s, zone);
     for (size_t i = 0; i < n; i++) {
         const struct example *e = &examples[i];
-        char *have = show(out, ask(&s, e->qname, e->type, e->how, out));
+        char *have = show(out, served_ask(&s, e->qname, e->type, e->how, out));
 
         if (strcmp(have, e->want) != 0)
             fail_msg("%s:\nhave %s\nwant %s", e->name, have, e->want);
         free(have);
     }
-    stop(&s);
+    served_close(&s);
 }
 
 #define SOA_SIGNED "example. SOA, example. SOA+"
@@ -438,7 +362,7 @@ static void test_warnings(void **state)
         if (cases[i].want == NULL ? n > 0 : strstr(said, cases[i].want) == NULL)
             fail_msg("%s: %s", cases[i].name, said);
         free(said);
-        stop(&s);
+        served_close(&s);
     }
 }
 
