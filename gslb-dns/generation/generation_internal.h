@@ -77,7 +77,7 @@ struct steered_set {
     const struct wire_name *owner; /* with its "*" */
     const uint8_t *wire;
     size_t count, first, n;
-    uint32_t ttl_s;
+    uint32_t ttl_s, outlive_s; /* as struct sign_rrset has it */
     uint16_t type;
 };
 struct steered_signatures *steered_signatures_new(void);

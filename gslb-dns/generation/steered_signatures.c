@@ -135,12 +135,13 @@ static int by_bytes16(const void *a, const void *b)
     return memcmp(a, b, ADDRESS_MAX);
 }
 
-/* The signer's zone and owner, type, TTL and the addresses in order; its length. */
+/* The signer's zone and owner, type, TTL, how long copies live, and the addresses in order; its
+ * length. */
 static size_t write_key(struct steered_signatures *s, const struct steered_set *set)
 {
     size_t address_bytes = set->type == WIRE_A ? 4 : ADDRESS_MAX;
     size_t record_bytes = RECORD_HEAD + address_bytes, need;
-    size_t head = sizeof(void *) + 6u + set->owner->length;
+    size_t head = sizeof(void *) + 10u + set->owner->length;
     uint8_t *p;
 
     need = head + set->n * address_bytes;
@@ -153,7 +154,8 @@ static size_t write_key(struct steered_signatures *s, const struct steered_set *
     memcpy(p, &set->signer, sizeof(void *));
     bytes_put_u16(p + sizeof(void *), set->type);
     bytes_put_u32(p + sizeof(void *) + 2, set->ttl_s);
-    memcpy(p + sizeof(void *) + 6, set->owner->bytes, set->owner->length);
+    bytes_put_u32(p + sizeof(void *) + 6, set->outlive_s);
+    memcpy(p + sizeof(void *) + 10, set->owner->bytes, set->owner->length);
     for (size_t i = 0; i < set->n; i++) {
         size_t record = (set->first + i) % set->count;
 
@@ -181,7 +183,8 @@ static void sign(struct steered_signatures *s, const struct steered_set *set, si
                                         .type = set->type,
                                         .ttl_s = set->ttl_s,
                                         .rdata = rdata,
-                                        .n = set->n},
+                                        .n = set->n,
+                                        .outlive_s = set->outlive_s},
                    made);
     free(rdata);
     for (size_t i = 0; i < n; i++)

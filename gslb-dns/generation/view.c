@@ -58,6 +58,7 @@ struct source {
     struct steered_signatures *signatures;
     const struct sign_signer *signer;
     struct wire_name owner;
+    uint32_t expire_s; /* of its copies on secondaries */
     size_t max_addresses;
 };
 
@@ -95,6 +96,7 @@ static void add_signatures(const struct source *s, uint16_t type, uint32_t ttl_s
                               .count = out->count,
                               .n = is_part ? s->max_addresses : out->count,
                               .ttl_s = ttl_s,
+                              .outlive_s = ttl_s + s->expire_s,
                               .type = type};
     uint8_t *p = wire + out->count * record_bytes;
 
@@ -202,6 +204,7 @@ static void make_view(struct arena *a, const struct generation *g, const struct 
                           .choice = EDGES_USABLE,
                           .signatures = g->signatures,
                           .signer = g->signers[g->homes[i]],
+                          .expire_s = zone_expire_s(g->zones[g->homes[i]]->zone),
                           .max_addresses = service->max_addresses};
 
     if (from.signer != NULL)

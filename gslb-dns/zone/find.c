@@ -255,6 +255,11 @@ const struct zone_rrset *zone_node_rrset(const struct zone_node *n, uint16_t typ
     return NULL;
 }
 
+uint32_t zone_expire_s(const struct zone *z)
+{
+    return zone_is_available(z) ? bytes_get_u32(z->soa->wire + z->soa->wire_bytes - 8) : 0;
+}
+
 static enum zone_verdict answer(struct zone_lookup *l, enum zone_verdict verdict,
                                 const struct zone_node *node, const struct zone_rrset *rrset)
 {

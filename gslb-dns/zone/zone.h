@@ -186,6 +186,9 @@ enum zone_verdict zone_find(struct zone_lookup *l, const struct wire_name *qname
 enum zone_verdict zone_find_next(struct zone_lookup *l, const struct wire_name *name,
                                  uint16_t qtype);
 const struct zone_rrset *zone_node_rrset(const struct zone_node *n, uint16_t type);
+/* How long a secondary serves its copy without hearing of us: the SOA's EXPIRE (RFC 1035 section
+ * 3.3.13); 0 for a zone that is not available. */
+uint32_t zone_expire_s(const struct zone *z);
 
 /* An NSEC or NSEC3 RRset that belongs into the authority section. */
 struct zone_proof {
