@@ -144,6 +144,8 @@ static void find_name(const struct world *w, const struct answer_query *io, stru
         return;
     s->found =
         s->lookup.zone == NULL ? ZONE_NOT_OURS : zone_find(&s->lookup, &s->q.qname, s->q.qtype);
+    if (unlikely(w->acme != NULL))
+        s->found = acme_amend(w->acme, &s->lookup, &s->q.qname, s->q.qtype, s->found);
     if (s->found == ZONE_STEERED) {
         const struct geo_map *map = w->services[s->lookup.node->service].map;
         const struct ip *client = find_client(io, s);
@@ -232,10 +234,13 @@ static enum step add_any(struct answer_context *c, struct slot *s, struct messag
 
 /* The next name of the chain; false: it has been answered, the chain is a loop. A name outside the
  * zone is not looked for, which leaves the last one's hash and ends the chain too. */
-static bool find_link(struct answer_context *c, struct slot *s, const struct message *m)
+static bool find_link(struct answer_context *c, const struct world *w, struct slot *s,
+                      const struct message *m)
 {
     c->chain[c->n_chain++] = (struct link){s->lookup.hash, s->lookup.rrset};
     s->found = zone_find_next(&s->lookup, m->name, s->q.qtype);
+    if (unlikely(w->acme != NULL))
+        s->found = acme_amend(w->acme, &s->lookup, m->name, s->q.qtype, s->found);
     for (size_t i = 0; i < c->n_chain; i++) {
         if (c->chain[i].hash == s->lookup.hash)
             return false;
@@ -265,7 +270,7 @@ static void answer_question(struct answer_context *c, const struct world *w, str
         m->is_compact = s->q.has_co;
     }
     step = answer_name(c, w, s, m);
-    while (unlikely(step == STEP_FOLLOW) && c->n_chain + 1 < CHAIN_MAX && find_link(c, s, m))
+    while (unlikely(step == STEP_FOLLOW) && c->n_chain + 1 < CHAIN_MAX && find_link(c, w, s, m))
         step = answer_name(c, w, s, m);
     if (unlikely(m->is_unproved))
         compact_refuse(m);

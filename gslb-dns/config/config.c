@@ -63,6 +63,9 @@ static void check_control(struct check *k)
     struct place at = c->listen_place;
 
     check_addresses(k->f, "listen", c->listen, c->n_listen, k->file->control_places);
+    for (size_t i = 0; i < c->n_peers && c->n_listen == 0; i++)
+        conf_error(k->f, c->peers[i].place,
+                   "peers need 'listen', 'certificate', 'key' and 'ca' in control too");
     if (c->n_listen == 0)
         return;
     if (c->certificate_path == NULL)

@@ -95,7 +95,16 @@ struct config_xdp {
     uint32_t queues; /* 0: all */
 };
 
+/* Another gslb-dns node of the site. */
+struct config_peer {
+    const char *name; /* in its certificate */
+    struct addr address;
+    struct place place;
+};
+
 struct config_control {
+    const struct config_peer *peers;
+    size_t n_peers;
     const struct addr *listen; /* for edges and remote operators; none: no channel */
     size_t n_listen;
     struct place listen_place;

@@ -64,6 +64,25 @@ static const char *check_doh_path(struct str text)
     return NULL;
 }
 
+static const struct conf_field PEER_FIELDS[] = {
+    {
+        .key = "address",
+        .kind = CONF_ADDR,
+        .slot = CONF_ONE(struct config_peer, address),
+        .is_required = true,
+        .help = "Where its control channel listens. May stand for the whole peer: "
+                "ns2: 192.0.2.54:8530.",
+    },
+};
+static const struct conf_struct PEER = {
+    .what = "peer",
+    .size = sizeof(struct config_peer),
+    CONF_FIELDS(PEER_FIELDS),
+    .shorthand = "address",
+    .name = CONF_AT(struct config_peer, name),
+    .place = CONF_AT(struct config_peer, place),
+};
+
 static const struct conf_field CONTROL_FIELDS[] = {
     {
         .key = "listen",
@@ -99,6 +118,16 @@ static const struct conf_field CONTROL_FIELDS[] = {
         .kind = CONF_FILE,
         .slot = CONF_ONE(struct file, config.control.ca_path),
         .help = "The private CA that every edge and operator must have a certificate from, PEM.",
+    },
+    {
+        .key = "peers",
+        .kind = CONF_STRUCT,
+        .slot = CONF_MAP(struct file, config.control.peers, config.control.n_peers),
+        .of = &PEER,
+        .max_items = 64,
+        .help = "The other gslb-dns nodes, each under the name in its certificate. They tell each "
+                "other what operators ask of one of them for all: acme-dns-01. Each node lists all "
+                "others, and listens.",
     },
 };
 /* Its keys land in members of struct file itself: the section is only the file's grouping. */

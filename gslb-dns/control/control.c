@@ -20,7 +20,7 @@ struct fresh_listener {
 struct control_change {
     struct control *control;
     const struct config *config;
-    SSL_CTX *tls;
+    SSL_CTX *tls, *node_tls;
     struct tls_identity own;
     struct fresh_listener *listeners;
     size_t n_listeners;
@@ -34,6 +34,16 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     control_settle(c, health_tick(c->health, clock_mono_ms()));
 }
 
+static void on_acme_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct control *c = arg;
+    bool is_changed = acme_store_expire(c->acme, clock_mono_ms());
+
+    control_acme_set_timer(c);
+    if (is_changed)
+        c->hooks.on_health_change(c->hooks.arg);
+}
+
 struct control *control_new(struct loop *loop, const struct control_hooks *hooks)
 {
     struct control *c = base_zalloc(1, sizeof(*c));
@@ -42,7 +52,9 @@ struct control *control_new(struct loop *loop, const struct control_hooks *hooks
     c->hooks = *hooks;
     c->started_ms = clock_mono_ms();
     c->timer = evtimer_new(c->base, on_tick, c);
-    ensure(c->timer != NULL);
+    c->acme = acme_store_new();
+    c->acme_timer = evtimer_new(c->base, on_acme_timer, c);
+    ensure(c->timer != NULL && c->acme_timer != NULL);
     return c;
 }
 
@@ -69,12 +81,17 @@ void control_free(struct control *c)
         return;
     for (size_t i = 0; i < c->n_listeners; i++)
         close_listener(&c->listeners[i]);
+    control_acme_end_waits(c);
+    control_free_nodes(c);
     /* What ends with the program says nothing about the edges. */
     for (struct control_peer *p = c->peers; p != NULL; p = p->next)
         p->edge = CONTROL_NO_EDGE;
     control_close_peers(c);
     exporter_free(c->exporter);
     event_free(c->timer);
+    event_free(c->acme_timer);
+    acme_store_free(c->acme);
+    SSL_CTX_free(c->node_tls);
     free_edges(c);
     health_free(c->health);
     SSL_CTX_free(c->tls);
@@ -105,6 +122,21 @@ static SSL_CTX *make_tls(const struct config_control *config, struct tls_identit
                files.certificate_path, tls_role_name(own->role), own->name);
     SSL_CTX_free(tls);
     return NULL;
+}
+
+/* The same files for our links to other nodes. Whatever they warn of has been said. */
+static SSL_CTX *make_node_tls(const struct config_control *config, struct errors *errors)
+{
+    struct tls_files files = {config->certificate_path, config->key_path, config->ca_path,
+                              config->tls_place};
+    struct errors said = {0};
+    struct tls_identity own;
+    SSL_CTX *tls = tls_channel_new(TLS_CLIENT, &files, &own, &said);
+
+    if (tls == NULL)
+        errors_merge(errors, &said);
+    errors_free(&said);
+    return tls;
 }
 
 void control_check(const struct config *config, struct errors *errors)
@@ -225,6 +257,10 @@ struct control_change *control_prepare(struct control *c, const struct config *c
     if (config->control.n_listen > 0) {
         change->tls = make_tls(&config->control, &change->own, errors);
         is_bad = change->tls == NULL;
+        if (!is_bad && config->control.n_peers > 0) {
+            change->node_tls = make_node_tls(&config->control, errors);
+            is_bad = change->node_tls == NULL;
+        }
     }
     is_bad |= has_failed(open_listeners(change, errors));
     is_bad |= has_failed(open_exporter(change, errors));
@@ -252,6 +288,7 @@ void control_discard(struct control_change *change)
     }
     exporter_free(change->exporter);
     SSL_CTX_free(change->tls);
+    SSL_CTX_free(change->node_tls);
     free(change->listeners);
     free(change);
 }
@@ -354,6 +391,8 @@ void control_commit(struct control *c, struct control_change *change)
     c->config = config;
     SSL_CTX_free(c->tls);
     c->tls = change->tls;
+    SSL_CTX_free(c->node_tls);
+    c->node_tls = change->node_tls;
     c->own = change->own;
     commit_listeners(c, change);
     commit_exporter(c, change);
@@ -361,6 +400,7 @@ void control_commit(struct control *c, struct control_change *change)
     free(change->listeners);
     free(change);
     close_removed(c);
+    control_commit_nodes(c);
     control_verify_peers(c);
     for (size_t i = 0; i < config->n_edges; i++)
         (void)control_apply_drain(c, i);

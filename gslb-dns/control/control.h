@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * control: the node's end of the control channel. Accepts edges and operators (TLS listeners, the
- * local Unix socket, the metrics page), keeps each edge's link and newest report, drives health
- * with what it hears, keeps drains in the state file, answers gslbctl. It knows nothing of zones,
- * geo or answers: those come up through control_hooks.
+ * local Unix socket, the metrics page), links to the site's other nodes, keeps each edge's link and
+ * newest report, drives health with what it hears, keeps drains in the state file, answers gslbctl.
+ * It knows nothing of zones, geo or answers: those come up through control_hooks.
  *
  * A configuration takes effect in two steps, so that a bad one changes nothing:
  *
@@ -25,6 +25,7 @@
 #include "common/error/error.h"
 #include "common/loop/loop.h"
 #include "common/text/text.h"
+#include "gslb-dns/acme/acme.h"
 #include "gslb-dns/config/config.h"
 #include "gslb-dns/health/health.h"
 
@@ -106,6 +107,10 @@ struct control_hooks {
     /* Keys of zones. done: what comes next; failure: error says why. */
     struct outcome (*roll)(void *arg, const struct control_roll *roll, struct text *done,
                            struct text *error);
+    /* Where a challenge for this name is looked for: the name itself, or where CNAMEs lead from it.
+     * Failure: it lies in no zone here; error says so. */
+    struct outcome (*find_challenge)(void *arg, const struct wire_name *name, struct wire_name *out,
+                                     struct text *error);
     /* The program's own counters; control adds its own and those of the channel. */
     void (*metrics)(void *arg, struct text *out);
 };
@@ -132,6 +137,9 @@ const struct health *control_health(const struct control *c);
 /* The answer to hooks.reload: text is what changed, or what an operator must know when not all went
  * well: it was refused, or a zone is broken. Tickets of operators that have gone are ignored. */
 void control_finish_reload(struct control *c, uint64_t ticket, bool is_fine, const char *text);
+
+/* Challenges under way: part of what answers depend on. */
+const struct acme_store *control_acme(const struct control *c);
 
 /* Where listener i of the configuration listens (the kernel's port for port 0); for tests. */
 struct addr control_listen_addr(const struct control *c, size_t i);

@@ -6,6 +6,7 @@
 #include "common/exporter/exporter.h"
 #include "common/frame/frame.h"
 #include "common/net/acceptor.h"
+#include "gslb-dns/acme/acme.h"
 #include "gslb-dns/control/control.h"
 
 enum {
@@ -24,8 +25,9 @@ struct control_peer {
     struct frame_link *link;
     struct tls_identity id;
     bool is_open;
-    ptrdiff_t edge;  /* index in the configuration, or CONTROL_NO_EDGE */
-    uint64_t ticket; /* of a reload that it waits for; 0: none */
+    ptrdiff_t edge;            /* index in the configuration, or CONTROL_NO_EDGE */
+    struct control_node *node; /* the gslb-dns node that has connected; NULL: it is none */
+    uint64_t ticket;           /* of a reload that it waits for; 0: none */
 };
 
 /* A drain that an operator asked for at this node, kept in the state file. */
@@ -76,6 +78,20 @@ struct control_listener {
     struct acceptor *acceptor;
 };
 
+/* Another gslb-dns node: we connect to it and it to us, and either link will do. */
+struct control_node {
+    struct control *control;
+    char name[TLS_NAME];
+    struct addr address;
+    struct frame_link *out; /* NULL: waits for the next attempt */
+    bool is_out_open;
+    struct control_peer *in; /* NULL: it has not connected */
+    struct event *timer;     /* the next attempt, or sign of life */
+    unsigned n_attempts;
+    int64_t opened_ms;
+    bool is_trouble_told;
+};
+
 struct control_rare {
     int64_t next_ms;
     unsigned suppressed;
@@ -98,7 +114,14 @@ struct control {
     struct addr exporter_at;
     struct control_peer *peers;
     size_t n_peers;
-    struct event *timer; /* of health */
+    struct control_node **nodes;
+    size_t n_nodes;
+    SSL_CTX *node_tls; /* NULL: no nodes */
+    uint64_t next_update;
+    struct acme_store *acme;
+    struct event *acme_timer;
+    struct control_wait *waits; /* for other nodes' word */
+    struct event *timer;        /* of health */
     uint64_t next_ticket, next_command;
     int64_t started_ms;
     bool is_suspect_logged;
@@ -140,6 +163,36 @@ void control_load_state(struct control *c, const char *path, struct errors *erro
                         struct place place);
 /* Failure is in the log; a caller with an operator at hand tells it too. */
 struct outcome control_save_state(const struct control *c);
+
+/* control_node.c: links between nodes, whatever is told over them. */
+/* Keeps the nodes that stay, by name and address. */
+void control_commit_nodes(struct control *c);
+void control_free_nodes(struct control *c);
+/* A link that a node has opened to us; false: no such node is configured. */
+bool control_node_accept(struct control *c, struct control_peer *peer);
+void control_node_frame(struct control_peer *peer, const Gslb__Frame *frame);
+void control_node_lost(struct control_peer *peer);
+void control_node_verify(struct control *c);
+static inline bool control_node_is_linked(const struct control_node *n)
+{
+    return n->is_out_open || n->in != NULL;
+}
+/* Sends it to all nodes that are linked and gives it a sequence, which is returned. */
+uint64_t control_tell_nodes(struct control *c, Gslb__Update *update);
+
+/* control_acme.c: what operators and nodes say of challenges. */
+void control_acme_request(struct control *c, struct control_peer *peer,
+                          const Gslb__AcmeRequest *request);
+/* All that another node should know; lives in a. */
+void control_acme_fill(const struct control *c, struct arena *a, Gslb__Update *out);
+/* NULL: all was taken; else why not. */
+const char *control_acme_take(struct control *c, Gslb__AcmeRecord *const *records, size_t n);
+/* A node has answered an Update. */
+void control_acme_acked(struct control *c, const struct control_node *node, uint64_t sequence,
+                        const char *error);
+/* Nobody is waited for any more. */
+void control_acme_end_waits(struct control *c);
+void control_acme_set_timer(struct control *c);
 
 /* control_request.c */
 void control_request(struct control *c, struct control_peer *peer, const Gslb__Request *request);

@@ -63,12 +63,32 @@ static void write_edges(const struct control *c, struct text *out)
     }
 }
 
+static void write_challenges(const struct control *c, struct text *out)
+{
+    size_t n, n_answered = 0;
+    const struct acme_record *records = acme_store_records(c->acme, &n);
+    int64_t now_ms = clock_mono_ms();
+
+    for (size_t i = 0; i < n; i++)
+        n_answered += acme_is_answered(&records[i], now_ms);
+    metrics_write_head(out, "gslb_dns_acme_records", "gauge",
+                       "TXT records of ACME challenges under way.");
+    text_addf(out, "gslb_dns_acme_records %zu\n", n_answered);
+}
+
 void control_write_metrics(const struct control *c, struct text *out)
 {
     c->hooks.metrics(c->hooks.arg, out);
     frame_write_metrics(out);
     metrics_write_head(out, "gslb_channel_links", "gauge", "Open links of the control channel.");
     text_addf(out, "gslb_channel_links %zu\n", c->n_peers);
+    if (c->n_nodes > 0)
+        metrics_write_head(out, "gslb_channel_peer_connected", "gauge",
+                           "1 when there is a link to this other node.");
+    for (size_t i = 0; i < c->n_nodes; i++)
+        text_addf(out, "gslb_channel_peer_connected{peer=\"%s\"} %d\n", c->nodes[i]->name,
+                  control_node_is_linked(c->nodes[i]));
+    write_challenges(c, out);
     if (c->tls != NULL) {
         metrics_write_head(out, "gslb_channel_certificate_expires_seconds", "gauge",
                            "Until this node's certificate expires.");

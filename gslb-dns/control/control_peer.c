@@ -69,7 +69,10 @@ static void on_open(void *arg, struct frame_link *link, const struct tls_identit
     peer->is_open = true;
     if (id->role == TLS_ROLE_EDGE)
         open_edge(peer->control, peer);
-    else if (id->role != TLS_ROLE_OPERATOR)
+    else if (id->role == TLS_ROLE_DNS && peer->control->n_nodes > 0) {
+        if (!control_node_accept(peer->control, peer))
+            frame_link_close(link, FRAME_CLOSE_UNKNOWN_NAME, NULL);
+    } else if (id->role != TLS_ROLE_OPERATOR)
         frame_link_close(link, FRAME_CLOSE_WRONG_ROLE, NULL);
 }
 
@@ -81,6 +84,8 @@ static void on_frame(void *arg, struct frame_link *link, const Gslb__Frame *fram
         return; /* of a newer version */
     if (peer->edge != CONTROL_NO_EDGE)
         control_edge_frame(peer->control, peer, frame);
+    else if (peer->node != NULL)
+        control_node_frame(peer, frame);
     else if (peer->id.role == TLS_ROLE_OPERATOR && frame->body_case == GSLB__FRAME__BODY_REQUEST &&
              peer->ticket == 0)
         control_request(peer->control, peer, frame->request);
@@ -102,6 +107,8 @@ static void on_close(void *arg, struct frame_link *link, enum frame_close why, c
         warn_rarely(c, why, peer, detail);
     if (peer->edge != CONTROL_NO_EDGE)
         control_edge_close(c, peer, detail);
+    if (peer->node != NULL)
+        control_node_lost(peer);
     forget_peer(peer);
 }
 
@@ -113,7 +120,7 @@ static struct control_peer *find_victim(const struct control *c)
     for (struct control_peer *p = c->peers; p != NULL; p = p->next) {
         if (!p->is_open)
             stranger = p;
-        else if (p->edge == CONTROL_NO_EDGE)
+        else if (p->edge == CONTROL_NO_EDGE && p->node == NULL)
             operator= p;
     }
     return stranger != NULL ? stranger : operator;
@@ -181,4 +188,5 @@ void control_verify_peers(struct control *c)
         next = peer->next;
         frame_link_verify(peer->link, c->tls);
     }
+    control_node_verify(c);
 }

@@ -350,6 +350,9 @@ void control_request(struct control *c, struct control_peer *peer, const Gslb__R
     case GSLB__REQUEST__ACTION_DS_SEEN:
         on_ds_seen(c, peer, request->ds_seen);
         break;
+    case GSLB__REQUEST__ACTION_ACME:
+        control_acme_request(c, peer, request->acme);
+        break;
     default:
         frame_link_reply_text(peer->link, NULL,
                               "this gslb-dns (" GSLB_VERSION ") does not know that request");

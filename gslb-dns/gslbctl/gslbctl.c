@@ -21,13 +21,14 @@ enum {
     OPTION_WATCH = 2,
     OPTION_REASON = 4,
     OPTION_ALGORITHM = 8,
-    OPTION_ABORT = 16
+    OPTION_ABORT = 16,
+    OPTION_LIFETIME = 32
 };
 
 struct call {
     struct target target;
     struct view view;
-    const char *reason, *algorithm;
+    const char *reason, *algorithm, *lifetime;
     unsigned options; /* OPTION_…, those given */
     bool wants_help;
     char **args; /* after the command */
@@ -260,6 +261,22 @@ static enum gslbctl_exit run_metrics(struct call *call)
     return ask_for_text(call, &request, ANSWER_MS);
 }
 
+static enum gslbctl_exit run_acme(struct call *call)
+{
+    Gslb__AcmeRequest acme = GSLB__ACME_REQUEST__INIT;
+    Gslb__Request request = GSLB__REQUEST__INIT;
+
+    if (!acme_read(call->args, call->n_args, call->lifetime, &acme)) {
+        fputs("usage: gslbctl acme-dns-01 add NAME TEXT [--lifetime 10m] | remove NAME [TEXT] | "
+              "list\n",
+              stderr);
+        return GSLBCTL_USAGE;
+    }
+    request.action_case = GSLB__REQUEST__ACTION_ACME;
+    request.acme = &acme;
+    return ask_for_text(call, &request, ANSWER_MS);
+}
+
 static const struct command commands[] = {
     {"status", "[--json] [--watch]", 0, OPTION_JSON | OPTION_WATCH, run_status,
      "regions and edges: state, load, requests, cache, origins",
@@ -315,6 +332,15 @@ static const struct command commands[] = {
      "Ask all servers of the parent zone first: dig +short DS ZONE @SERVER.\n"
      "Exit code 1: refused, it is too early for instance.\n",
      0},
+    {"acme-dns-01", "ACTION [NAME [TEXT]] [--lifetime TIME]", ANY_NUMBER, OPTION_LIFETIME, run_acme,
+     "answer a CA's dns-01 challenge on all nodes",
+     "  add NAME TEXT      TXT record TEXT at _acme-challenge.NAME, or where a CNAME leads from "
+     "there\n"
+     "  remove NAME [TEXT] takes it away, or all of NAME's\n"
+     "  list               shows those under way\n"
+     "  --lifetime TIME    10s to 1d; it goes by itself then (10m)\n\n"
+     "Exit code 1: refused, or another node has not confirmed it.\n",
+     0},
     {"metrics", "", 0, 0, run_metrics, "all counters, as Prometheus text", "", 0},
 };
 
@@ -322,7 +348,7 @@ static void print_usage(FILE *out)
 {
     fputs("usage: gslbctl [OPTIONS] COMMAND\n\ncommands:\n", out);
     for (size_t i = 0; i < COUNT_OF(commands); i++)
-        fprintf(out, "  %-8s %-26s %s\n", commands[i].name, commands[i].args, commands[i].summary);
+        fprintf(out, "  %-11s %-26s %s\n", commands[i].name, commands[i].args, commands[i].summary);
     fputs("\noptions:\n"
           "  -s, --socket SOCKET      the local socket of a node or an edge\n"
           "                           (default: GSLBCTL_SOCKET, else " DEFAULT_SOCKET ")\n"
@@ -374,11 +400,9 @@ static void say_unknown(const char *name)
 static const struct {
     const char *name;
     unsigned option;
-} option_names[] = {{"--json", OPTION_JSON},
-                    {"--watch", OPTION_WATCH},
-                    {"--reason", OPTION_REASON},
-                    {"--algorithm", OPTION_ALGORITHM},
-                    {"--abort", OPTION_ABORT}};
+} option_names[] = {{"--json", OPTION_JSON},     {"--watch", OPTION_WATCH},
+                    {"--reason", OPTION_REASON}, {"--algorithm", OPTION_ALGORITHM},
+                    {"--abort", OPTION_ABORT},   {"--lifetime", OPTION_LIFETIME}};
 
 static bool is_usage_right(const struct call *call, const struct command *c)
 {
@@ -427,6 +451,7 @@ enum {
     LONG_REASON,
     LONG_ALGORITHM,
     LONG_ABORT,
+    LONG_LIFETIME,
     LONG_HELP
 };
 
@@ -466,6 +491,10 @@ static void take_option(struct call *call, int option)
     case LONG_ABORT:
         call->options |= OPTION_ABORT;
         break;
+    case LONG_LIFETIME:
+        call->options |= OPTION_LIFETIME;
+        call->lifetime = optarg;
+        break;
     case LONG_HELP:
         call->wants_help = true;
         break;
@@ -491,6 +520,7 @@ static struct call read_arguments(int argc, char **argv)
         {"reason", required_argument, NULL, LONG_REASON},
         {"algorithm", required_argument, NULL, LONG_ALGORITHM},
         {"abort", no_argument, NULL, LONG_ABORT},
+        {"lifetime", required_argument, NULL, LONG_LIFETIME},
         {"help", no_argument, NULL, LONG_HELP},
         {"version", no_argument, NULL, 'V'},
         {0},

@@ -72,6 +72,10 @@ void json_of_status(const Gslb__StatusReply *s, struct text *out);
 void json_of_edge(const Gslb__Report *r, struct text *out);
 void json_of_explain(const Gslb__ExplainReply *e, struct text *out);
 
+/* ---- acme.c: "add NAME TEXT", "remove NAME [TEXT]" or "list"; lifetime "10m" or NULL. False: it
+ * is none of these. The request borrows the arguments. */
+bool acme_read(char **args, int n_args, const char *lifetime, Gslb__AcmeRequest *out);
+
 /* ---- watch.c: the status once a second until Ctrl-C. */
 enum gslbctl_exit watch_status(struct asker *a, struct view *view, bool is_json);
 

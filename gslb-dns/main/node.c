@@ -63,13 +63,21 @@ struct node {
 
 /* ---- Publishing ---- */
 
+static void free_world(struct world *w)
+{
+    if (w != NULL)
+        acme_overlay_free((struct acme_overlay *)w->acme);
+    generation_free_world(w);
+}
+
 static void publish(struct node *n)
 {
     struct world *old;
 
     n->world = generation_make_world(n->generation, control_health(n->control), ++n->n_worlds);
+    n->world->acme = acme_overlay_new(control_acme(n->control), n->world->zones, clock_mono_ms());
     old = snapshot_publish(&n->slot, n->world);
-    generation_free_world(old);
+    free_world(old);
 }
 
 static void on_publish(evutil_socket_t fd, short what, void *arg)
@@ -334,6 +342,14 @@ static void on_reload(void *arg, uint64_t ticket, char *const *zones, size_t n_z
 
 /* ---- What operators ask ---- */
 
+static struct outcome on_find_challenge(void *arg, const struct wire_name *name,
+                                        struct wire_name *out, struct text *error)
+{
+    const struct node *n = arg;
+
+    return challenge_find(n->world, name, out, error);
+}
+
 static struct outcome on_explain(void *arg, const char *name, const char *client,
                                  struct arena *arena, struct control_explain *out,
                                  struct text *error)
@@ -498,6 +514,7 @@ struct node *node_start(const char *path, struct errors *errors)
         .explain = on_explain,
         .status = on_status,
         .roll = on_roll,
+        .find_challenge = on_find_challenge,
         .metrics = on_metrics,
     };
     struct generation *first;
@@ -550,7 +567,7 @@ void node_stop(struct node *n)
     if (n->server != NULL)
         net_server_stop(n->server);
     control_free(n->control);
-    generation_free_world(snapshot_publish(&n->slot, NULL));
+    free_world(snapshot_publish(&n->slot, NULL));
     generation_free(n->generation);
     renewal_free(n->renewal);
     event_free(n->publish);

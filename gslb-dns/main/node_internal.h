@@ -35,6 +35,11 @@ struct renewal *renewal_new(struct event_base *base, void (*on_due)(void *arg), 
 void renewal_watch(struct renewal *r, const struct generation *g);
 void renewal_free(struct renewal *r);
 
+/* challenge.c: where a CA will look for a challenge of this name. Failure: in no zone here. */
+struct outcome challenge_find(const struct world *w, const struct wire_name *name,
+                              struct wire_name *out, struct text *error);
+
+/* node.c */
 void node_log_errors(const struct errors *errors);
 
 #endif

@@ -18,6 +18,7 @@
 #define GSLB_DNS_WORLD_H
 
 #include "common/base/base.h"
+#include "gslb-dns/acme/acme.h"
 #include "gslb-dns/cookie/cookie.h"
 #include "gslb-dns/geo/geo.h"
 #include "gslb-dns/limit/limit.h"
@@ -77,6 +78,7 @@ enum world_cookie_rule { WORLD_COOKIE_NEVER, WORLD_COOKIE_UNDER_LIMIT, WORLD_COO
 
 struct world {
     const struct zone_set *zones;
+    const struct acme_overlay *acme;        /* NULL: no challenge is under way */
     const struct world_service *services;   /* zone_node.service is an index here */
     const struct world_service_view *views; /* by the same index */
     size_t n_services;

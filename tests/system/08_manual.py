@@ -31,7 +31,7 @@ def help_of(program, *command):
 def gslbctl_commands():
     """{name: the arguments as the help shows them}"""
     listed = re.search(r"^commands:\n(.*?)\n\n", help_of("gslbctl"), re.M | re.S)[1]
-    return {line.split()[0]: re.split(r"\s{2,}", line.strip()[9:].strip())[0]
+    return {line.split()[0]: re.split(r"\s{2,}", line.strip()[12:].strip())[0]
             for line in listed.splitlines()}
 
 
