@@ -3,7 +3,7 @@
  * acme: short-lived TXT records that stand in no zone file, as a CA's dns-01 challenges want them
  * (RFC 8555 section 8.4).
  *
- *   operators, other nodes ─▶ store (who said what last) ─▶ overlay ─world─▶ answers
+ *   operators, other nodes ─▶ store (who said what last) ─▶ view: overlay, zones ─world─▶ answers
  *
  * The store knows a (name, value) once, by the newest word about it: its stamp. What was removed
  * stays until its lifetime ends, so that a node that has not heard of the removal does not bring it
@@ -14,11 +14,15 @@
  * on answering for other names and types: a certificate for a name that lives by a wildcard must
  * not take the name away.
  *
+ * A zone that is signed here gets no overlay, whose records no validator would take: it is made
+ * anew with the records in it, signed and in its chain of NSEC or NSEC3. Most of its signatures are
+ * those it had. Its serial stays, because secondaries have nothing to fetch.
+ *
  * A record is out of the answers ACME_TTL_S before its lifetime ends, so that no cache that keeps
  * to the TTL has it longer.
  *
- * The store belongs to the control thread. An overlay is immutable; any thread reads it as long as
- * its world lives.
+ * The store belongs to the control thread. A view is immutable; any thread reads it as long as its
+ * world lives.
  */
 #ifndef GSLB_DNS_ACME_H
 #define GSLB_DNS_ACME_H
@@ -63,11 +67,35 @@ static inline bool acme_is_answered(const struct acme_record *r, int64_t now_ms)
     return !r->is_removed && now_ms < r->expires_ms - 1000 * (int64_t)ACME_TTL_S;
 }
 
+/* The zones of a generation; what signs them, NULL where nothing does. Borrowed. */
+struct acme_zones {
+    const struct zone_set *set;
+    const struct zone *const *zones;
+    const struct sign_signer *const *signers;
+    size_t n;
+};
+
+/* What a world needs of the store. Cannot fail; NULL: nothing. previous: the view before, or NULL;
+ * what of it is still right is shared. Takes as long as making those zones anew that are signed
+ * and whose challenges changed: a second or two for a million names. */
+struct acme_view;
+struct acme_view *acme_view_new(const struct acme_store *s, const struct acme_zones *zones,
+                                const struct acme_view *previous, int64_t now_ms);
+void acme_view_free(struct acme_view *v); /* NULL: nothing */
+/* NULL: no zone without signatures has a challenge. */
+const struct acme_overlay *acme_view_overlay(const struct acme_view *v);
+/* All zones, those with challenges in their new version; NULL: no signed zone has one. */
+const struct zone_set *acme_view_zones(const struct acme_view *v);
+
 struct acme_overlay;
-/* What these zones need; NULL: nothing. */
+/* What the zones of this set that are not signed need; NULL: nothing. */
 struct acme_overlay *acme_overlay_new(const struct acme_store *s, const struct zone_set *zones,
                                       int64_t now_ms);
 void acme_overlay_free(struct acme_overlay *o);
+static inline bool acme_is_signed(const struct zone *z)
+{
+    return zone_is_available(z) && z->soa->n_sigs > 0;
+}
 /* What zone_find's (or zone_find_next's) verdict about name becomes; l is changed with it. */
 enum zone_verdict acme_amend(const struct acme_overlay *o, struct zone_lookup *l,
                              const struct wire_name *name, uint16_t qtype, enum zone_verdict found);

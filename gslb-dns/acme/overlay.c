@@ -20,7 +20,7 @@ struct entry {
 struct acme_overlay {
     struct arena arena;
     struct entry *slots;
-    size_t mask;
+    size_t mask, n;
 };
 
 static struct entry *slot_of(const struct acme_overlay *o, uint64_t hash, const uint8_t *name,
@@ -37,8 +37,8 @@ static struct entry *slot_of(const struct acme_overlay *o, uint64_t hash, const 
     return &o->slots[at];
 }
 
-/* The entry of a name of one of the zones, made when new; NULL: not ours, or another's below a
- * delegation. */
+/* The entry of a name of one of the zones, made when new; NULL: not ours, another's below a
+ * delegation, or in a signed zone. */
 static struct entry *add_name(struct acme_overlay *o, const struct zone_set *zones,
                               const struct wire_name *name, struct zone_lookup *l,
                               enum zone_verdict *found)
@@ -48,13 +48,14 @@ static struct entry *add_name(struct acme_overlay *o, const struct zone_set *zon
     zone_prepare(zones, name, WIRE_TXT, l);
     *found = zone_find(l, name, WIRE_TXT);
     if (l->zone == NULL || *found == ZONE_REFERRAL || *found == ZONE_DNAME ||
-        !zone_is_available(l->zone))
+        !zone_is_available(l->zone) || acme_is_signed(l->zone))
         return NULL;
     e = slot_of(o, l->hash, name->bytes, name->length);
     if (e->name == NULL) {
         e->hash = l->hash;
         e->name = arena_copy(&o->arena, name->bytes, name->length);
         e->name_bytes = name->length;
+        o->n++;
     }
     return e;
 }
@@ -158,7 +159,10 @@ struct acme_overlay *acme_overlay_new(const struct acme_store *s, const struct z
     for (size_t i = 0; i < n; i++)
         if (acme_is_answered(&records[i], now_ms))
             add_record(o, zones, &records[i]);
-    return o;
+    if (o->n > 0)
+        return o;
+    acme_overlay_free(o);
+    return NULL;
 }
 
 void acme_overlay_free(struct acme_overlay *o)

@@ -43,7 +43,8 @@ struct node {
     struct xdp *xdp; /* the fast path beside it */
     struct generation *generation;
     struct snapshot_slot slot;
-    struct world *world; /* what the slot holds */
+    struct world *world;          /* what the slot holds */
+    struct acme_view *challenges; /* the world's */
     uint64_t n_worlds;
     struct metrics metrics;
     struct event *signals, *publish;
@@ -63,21 +64,17 @@ struct node {
 
 /* ---- Publishing ---- */
 
-static void free_world(struct world *w)
-{
-    if (w != NULL)
-        acme_overlay_free((struct acme_overlay *)w->acme);
-    generation_free_world(w);
-}
-
 static void publish(struct node *n)
 {
-    struct world *old;
+    struct acme_view *challenges = n->challenges;
 
     n->world = generation_make_world(n->generation, control_health(n->control), ++n->n_worlds);
-    n->world->acme = acme_overlay_new(control_acme(n->control), n->world->zones, clock_mono_ms());
-    old = snapshot_publish(&n->slot, n->world);
-    free_world(old);
+    n->challenges = challenge_view(n->generation, control_acme(n->control), n->world, challenges);
+    n->world->acme = acme_view_overlay(n->challenges);
+    if (acme_view_zones(n->challenges) != NULL)
+        n->world->zones = acme_view_zones(n->challenges);
+    generation_free_world(snapshot_publish(&n->slot, n->world));
+    acme_view_free(challenges);
 }
 
 static void on_publish(evutil_socket_t fd, short what, void *arg)
@@ -347,7 +344,7 @@ static struct outcome on_find_challenge(void *arg, const struct wire_name *name,
 {
     const struct node *n = arg;
 
-    return challenge_find(n->world, name, out, error);
+    return challenge_find(n->generation, n->world, name, out, error);
 }
 
 static struct outcome on_explain(void *arg, const char *name, const char *client,
@@ -567,7 +564,8 @@ void node_stop(struct node *n)
     if (n->server != NULL)
         net_server_stop(n->server);
     control_free(n->control);
-    free_world(snapshot_publish(&n->slot, NULL));
+    generation_free_world(snapshot_publish(&n->slot, NULL));
+    acme_view_free(n->challenges);
     generation_free(n->generation);
     renewal_free(n->renewal);
     event_free(n->publish);

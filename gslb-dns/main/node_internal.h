@@ -35,9 +35,14 @@ struct renewal *renewal_new(struct event_base *base, void (*on_due)(void *arg), 
 void renewal_watch(struct renewal *r, const struct generation *g);
 void renewal_free(struct renewal *r);
 
-/* challenge.c: where a CA will look for a challenge of this name. Failure: in no zone here. */
-struct outcome challenge_find(const struct world *w, const struct wire_name *name,
-                              struct wire_name *out, struct text *error);
+/* challenge.c: where a CA will look for a challenge of this name. Failure: in no zone here, or in
+ * one that nobody here can sign. */
+struct outcome challenge_find(const struct generation *g, const struct world *w,
+                              const struct wire_name *name, struct wire_name *out,
+                              struct text *error);
+/* What a world of this generation, not yet published, shows of the store; as acme_view_new. */
+struct acme_view *challenge_view(const struct generation *g, const struct acme_store *s,
+                                 const struct world *w, const struct acme_view *previous);
 
 /* node.c */
 void node_log_errors(const struct errors *errors);

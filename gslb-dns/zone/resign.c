@@ -150,27 +150,42 @@ static void copy_files(struct draft *d, const struct zone *z)
     }
 }
 
-struct zone *zone_resign(const struct zone *old, const struct sign_signer *s)
+void draft_take_apart(struct draft *d, const struct zone *old, struct errors *told)
 {
     struct unpacking *u = base_alloc(sizeof(*u));
+
+    draft_init(d, &old->apex, told);
+    copy_files(d, old);
+    for (uint32_t i = 0; i <= old->index->mask; i++) {
+        if (old->index->slots[i].ref != 0)
+            add_node(d, old, index_node(old->index, old->index->slots[i].ref), u);
+    }
+    free(u);
+    draft_strip(d);
+}
+
+struct zone *draft_put_together(struct draft *d, const struct zone *old,
+                                const struct sign_signer *s)
+{
+    struct zone *z;
+
+    check_draft(d, false);
+    d->digest = old->digest;
+    draft_sign(d, s, old);
+    ensure(d->errors->n_errors == 0);
+    z = draft_build(d);
+    draft_free(d);
+    return z;
+}
+
+struct zone *zone_resign(const struct zone *old, const struct sign_signer *s)
+{
     struct errors told = {0}; /* all of it was told when the zone was loaded */
     struct draft d;
     struct zone *z;
 
-    draft_init(&d, &old->apex, &told);
-    copy_files(&d, old);
-    for (uint32_t i = 0; i <= old->index->mask; i++) {
-        if (old->index->slots[i].ref != 0)
-            add_node(&d, old, index_node(old->index, old->index->slots[i].ref), u);
-    }
-    free(u);
-    draft_strip(&d);
-    check_draft(&d, false);
-    d.digest = old->digest;
-    draft_sign(&d, s, old);
-    ensure(told.n_errors == 0);
-    z = draft_build(&d);
-    draft_free(&d);
+    draft_take_apart(&d, old, &told);
+    z = draft_put_together(&d, old, s);
     errors_free(&told);
     return z;
 }

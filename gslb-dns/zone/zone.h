@@ -131,6 +131,20 @@ struct zone *zone_load(const struct zone_source *from, struct errors *errors);
 /* The same data signed by this signer, from memory and not from the files; signatures of old that
  * are current stay. Old is only read. Cannot fail. */
 struct zone *zone_resign(const struct zone *old, const struct sign_signer *signer);
+/* A TXT record of one string, at most 255 bytes. */
+struct zone_text {
+    const struct wire_name *name;
+    const char *text;
+    uint32_t ttl_s;
+};
+/* The same zone with some TXT records more, signed: its chain says that they are there. Texts at a
+ * CNAME, at or below a delegation, below a DNAME or outside the zone are left out. A name that is
+ * new would end a wildcard's say over it and what is near (RFC 4592 section 3.3.1): the wildcard's
+ * records are put at it and below it too, so that other questions are answered as before (only a
+ * wildcard's CNAME cannot stand beside the text). Signatures that are current stay.
+ * Old is only read. Cannot fail. */
+struct zone *zone_amend(const struct zone *old, const struct sign_signer *signer,
+                        const struct zone_text *texts, size_t n);
 /* How far loading this file will move a progress; what it includes comes on top. */
 uint64_t zone_effort(const char *path);
 /* A zone is counted: zone_load gives one reference. Whoever has one, or stands in a world that has,

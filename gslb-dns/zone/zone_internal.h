@@ -7,7 +7,7 @@
  *   read  entries → directives obeyed, records with owner, TTL and type;  rdata: tokens → wire
  *   check the draft: what is wrong although each line is right
  *   sign_zone: the draft, where there are keys: chain and signatures; resign makes a draft of a
- *         zone to sign it anew
+ *         zone to sign it anew, amend one with records more
  *   build the draft → one block of nodes and RRsets as zone.h shows them; chain sorts the owners
  *         of NSEC and NSEC3
  *
@@ -321,6 +321,11 @@ void draft_sign(struct draft *d, const struct sign_signer *s, const struct zone 
 size_t zone_keep_signatures(const struct zone *old, const struct draft_name *owner, uint16_t type,
                             const struct sign_signer *s, const struct sign_rrset *set,
                             struct sign_signature out[SIGN_SIGNATURES_MAX]);
+/* resign: what a zone was made of, without what signing adds, and back again: signed, with all
+ * signatures that stay current. The data has no mistake. */
+void draft_take_apart(struct draft *d, const struct zone *old, struct errors *told);
+struct zone *draft_put_together(struct draft *d, const struct zone *old,
+                                const struct sign_signer *s);
 /* build: the zone, which takes over the draft's index and files. */
 struct zone *draft_build(struct draft *d);
 /* find: the node of a name; NULL: it does not exist. */
