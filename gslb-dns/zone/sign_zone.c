@@ -120,37 +120,49 @@ static void add_apex(struct draft *d, const struct sign_signer *s)
 
 /* --- bitmaps ------------------------------------------------------------------------------ */
 
+enum { WINDOWS = 256, WINDOW_BYTES = 32 };
+
+/* A set of types as bitmaps have it: RFC 4034 section 4.1.2. */
 struct types {
-    uint8_t bits[65536 / 8];
-    uint16_t all[64]; /* those that are set */
-    unsigned n;
+    uint8_t bits[WINDOWS][WINDOW_BYTES];
+    uint64_t used[WINDOWS / 64]; /* windows with a bit: one or two of all, as a rule */
 };
+
+static void clear_types(struct types *t)
+{
+    for (unsigned i = 0; i < COUNT_OF(t->used); i++) {
+        for (; t->used[i] != 0; t->used[i] &= t->used[i] - 1)
+            memset(t->bits[64 * i + (unsigned)__builtin_ctzll(t->used[i])], 0, WINDOW_BYTES);
+    }
+}
 
 static void set_type(struct types *t, uint16_t type)
 {
-    uint8_t bit = (uint8_t)(0x80 >> (type & 7));
+    unsigned window = type >> 8;
 
-    if (t->bits[type >> 3] & bit)
-        return;
-    t->bits[type >> 3] |= bit;
+    t->bits[window][(type & 0xff) >> 3] |= (uint8_t)(0x80 >> (type & 7));
+    t->used[window / 64] |= UINT64_C(1) << window % 64;
+}
+
+static size_t write_window(const struct types *t, unsigned window, uint8_t *out)
+{
+    uint8_t n = WINDOW_BYTES;
+
+    while (t->bits[window][n - 1] == 0) /* it has one: it is used */
+        n--;
+    out[0] = (uint8_t)window;
+    out[1] = n;
+    memcpy(out + 2, t->bits[window], n);
+    return 2u + n;
 }
 
 static size_t write_bitmap(const struct types *t, uint8_t *out)
 {
     size_t at = 0;
 
-    for (unsigned window = 0; window < 256; window++) {
-        const uint8_t *bits = &t->bits[(size_t)window * 32];
-        unsigned n = 32;
-
-        while (n > 0 && bits[n - 1] == 0)
-            n--;
-        if (n == 0)
-            continue;
-        out[at++] = (uint8_t)window;
-        out[at++] = (uint8_t)n;
-        memcpy(out + at, bits, n);
-        at += n;
+    for (unsigned i = 0; i < COUNT_OF(t->used); i++) {
+        for (uint64_t rest = t->used[i]; rest != 0; rest &= rest - 1)
+            at += write_window(t, 64 * i + (unsigned)__builtin_ctzll(rest), out + at);
     }
     return at;
 }
@@ -162,7 +174,7 @@ static void collect_types(const struct draft *d, uint32_t name, uint16_t without
     const struct draft_name *n = &d->names[name];
     bool is_signed = false;
 
-    memset(t, 0, sizeof(*t));
+    clear_types(t);
     for (uint32_t i = n->first; i != DRAFT_NONE; i = d->records[i].next) {
         uint16_t type = d->records[i].type;
 
@@ -226,7 +238,7 @@ static size_t write_nsec(const struct draft *d, uint32_t name, const struct draf
 
 static void add_nsec_chain(struct draft *d)
 {
-    struct types *t = base_alloc(sizeof(*t));
+    struct types *t = base_zalloc(1, sizeof(*t));
     uint8_t rdata[WIRE_NAME_MAX + BITMAP_MAX];
     uint32_t n, *names = order_names(d, &n), ttl_s = negative_ttl(d);
 
@@ -266,7 +278,7 @@ static void add_compact(struct draft *d, uint32_t name, uint16_t type, uint16_t 
 
 static void add_compact_all(struct draft *d)
 {
-    struct types *t = base_alloc(sizeof(*t));
+    struct types *t = base_zalloc(1, sizeof(*t));
     uint32_t ttl_s = negative_ttl(d);
 
     d->is_compact = true;
@@ -359,7 +371,7 @@ static void add_nsec3_chain(struct draft *d, const struct sign_nsec3 *p)
 {
     bool *is_in = find_hashable(d, p->is_opt_out);
     struct hashed *all = base_zalloc(d->n_names, sizeof(all[0]));
-    struct types *t = base_alloc(sizeof(*t));
+    struct types *t = base_zalloc(1, sizeof(*t));
     uint32_t n = 0, ttl_s = negative_ttl(d);
 
     for (uint32_t i = 0; i < d->n_names; i++) {
