@@ -674,7 +674,11 @@ static const char *check_interface(struct str *name)
 {
     if (name->n > 15)
         return "is longer than the name of an interface can be (15 characters)";
-    return memchr(name->p, '/', name->n) != NULL ? "is not the name of an interface" : NULL;
+    for (size_t i = 0; i < name->n; i++) {
+        if (name->p[i] <= ' ' || strchr("/:\"\\", name->p[i]) != NULL)
+            return "is not the name of an interface";
+    }
+    return NULL;
 }
 
 static const struct conf_choice XDP_MODES[] = {

@@ -255,6 +255,15 @@ int program_attach(struct program *p, unsigned ifindex, uint32_t mode)
     return p->link < 0 ? p->link : 0;
 }
 
+bool program_is_attached(const struct program *p)
+{
+    struct bpf_link_info info = {0};
+    uint32_t bytes = sizeof(info);
+
+    return p->link >= 0 && bpf_obj_get_info_by_fd(p->link, &info, &bytes) == 0 &&
+           info.xdp.ifindex != 0;
+}
+
 int program_set_socket(struct program *p, uint32_t queue, int fd)
 {
     return bpf_map_update_elem(p->sockets, &queue, &fd, BPF_ANY);

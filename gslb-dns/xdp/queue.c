@@ -25,6 +25,7 @@ enum {
     FRAMES = 1024,      /* in each half */
     UMEM_BYTES = 2 * FRAMES * FRAME_BYTES,
     SEND_TRIES = 16,
+    AGAIN_MS = 10,        /* when the link is down or its queue full */
     DRAIN_BATCHES = 4096, /* a flood must not keep a worker from stopping */
 };
 
@@ -36,8 +37,8 @@ struct queue {
     struct xsk_socket *socket;
     struct xsk_ring_prod fill, send;
     struct xsk_ring_cons completion, received;
-    int stop; /* an eventfd */
-    bool is_started;
+    int stop;                   /* an eventfd */
+    bool is_started, is_behind; /* frames wait to be sent that the kernel would not take */
     pthread_t thread;
     void *context;
     struct metrics_block *counters;
@@ -64,10 +65,11 @@ static void take_completed(struct queue *q)
  * it only when it says so. */
 static void kick_send(struct queue *q)
 {
+    q->is_behind = false;
     for (int i = 0; i < SEND_TRIES && xsk_ring_prod__needs_wakeup(&q->send); i++) {
-        if (sendto(xsk_socket__fd(q->socket), NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0)
-            break;
-        if (errno != EAGAIN && errno != EBUSY && errno != ENOBUFS && errno != EINTR)
+        q->is_behind = sendto(xsk_socket__fd(q->socket), NULL, 0, MSG_DONTWAIT, NULL, 0) < 0;
+        if (!q->is_behind ||
+            (errno != EAGAIN && errno != EBUSY && errno != ENOBUFS && errno != EINTR))
             break;
     }
     take_completed(q);
@@ -151,6 +153,8 @@ static bool serve_batch(struct queue *q)
         return false;
     metrics_add(q->counters, XDP_COUNTER_RECEIVED, n_received);
     take_completed(q);
+    if (unlikely(q->n_free < BATCH))
+        kick_send(q);
     n = gather_queries(q, at, n_received);
     if (n > 0) {
         snapshot_enter();
@@ -167,14 +171,19 @@ static void *run_queue(void *arg)
     struct queue *q = arg;
     struct pollfd polls[] = {{.fd = q->stop, .events = POLLIN},
                              {.fd = xsk_socket__fd(q->socket), .events = POLLIN}};
+    int n;
 
     pthread_setname_np(pthread_self(), q->name);
     snapshot_reader_start();
     for (;;) {
         if (serve_batch(q))
             continue;
-        if (poll(polls, COUNT_OF(polls), -1) < 0)
+        n = poll(polls, COUNT_OF(polls), q->is_behind ? AGAIN_MS : -1);
+        if (n <= 0) {
+            if (q->is_behind)
+                kick_send(q);
             continue;
+        }
         if (polls[0].revents != 0)
             break;
         if ((polls[1].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0)

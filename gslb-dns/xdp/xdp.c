@@ -24,6 +24,7 @@ struct port { /* one interface that is attached */
     uint32_t wanted_queues;
     unsigned ifindex;
     uint32_t mtu;
+    bool is_generic;
     struct program program;
     struct queue **queues;
     unsigned n_queues;
@@ -116,19 +117,21 @@ static void reset_port(struct xdp *x, struct port *p)
     p->program = (struct program){.code = -1, .keys = -1, .sockets = -1, .passed = -1, .link = -1};
 }
 
-static bool is_link_fit(const struct config_xdp *c, const struct link *l, struct errors *errors)
+static bool is_link_fit(const struct link *l)
+{
+    return l->mtu >= MTU_LEAST && !(l->strips_vlan && l->n_vlans > 1);
+}
+
+static void warn_unfit(const struct config_xdp *c, const struct link *l, struct errors *errors)
 {
     if (l->mtu < MTU_LEAST)
         errors_warn(errors, c->place, "xdp: %s has an MTU of %u, too little for it: sockets serve",
                     c->interface, l->mtu);
-    else if (l->strips_vlan && l->n_vlans > 1)
+    else
         errors_warn(errors, c->place,
                     "xdp: %s has VLANs, whose tags it takes off: sockets serve. "
                     "Run 'ethtool -K %s rxvlan off'",
                     c->interface, c->interface);
-    else
-        return true;
-    return false;
 }
 
 static struct outcome open_port(struct xdp *x, struct port *p, const struct config_xdp *c,
@@ -156,6 +159,7 @@ static struct outcome open_port(struct xdp *x, struct port *p, const struct conf
         close_port(x, p);
         return OUTCOME_FAILED;
     }
+    p->is_generic = is_generic;
     log_info("xdp", "attached interface=%s mode=%s queues=%u zero_copy=%s", p->name,
              is_generic ? "generic" : "native", n, queue_is_zero_copy(p->queues[0]) ? "yes" : "no");
     return OUTCOME_OK;
@@ -218,7 +222,8 @@ static const struct port *find_port(const struct port *ports, size_t n, const st
         const struct port *p = &ports[i];
 
         if (p->name != NULL && strcmp(p->name, c->interface) == 0 && p->wanted == c->mode &&
-            p->wanted_queues == c->queues && p->ifindex == l->index && p->mtu == l->mtu)
+            p->wanted_queues == c->queues && p->ifindex == l->index && p->mtu == l->mtu &&
+            program_is_attached(&p->program))
             return p;
     }
     return NULL;
@@ -233,8 +238,7 @@ static bool is_wanted(const struct port *p, const struct xdp_settings *s)
         if (s->interfaces[i].mode == CONFIG_XDP_OFF ||
             link_read(s->interfaces[i].interface, &l) != 0)
             continue;
-        is_same = find_port(p, 1, &s->interfaces[i], &l) != NULL &&
-                  is_link_fit(&s->interfaces[i], &l, &(struct errors){0});
+        is_same = find_port(p, 1, &s->interfaces[i], &l) != NULL && is_link_fit(&l);
         link_free(&l);
         if (is_same)
             return true;
@@ -269,7 +273,9 @@ static void update_interface(struct xdp *x, const struct config_xdp *c,
         return;
     }
     p = (struct port *)find_port(x->ports, x->n_ports, c, &l);
-    if (p == NULL && is_link_fit(c, &l, errors)) {
+    if (!is_link_fit(&l)) {
+        warn_unfit(c, &l, errors);
+    } else if (p == NULL) {
         x->ports = base_realloc(x->ports, (x->n_ports + 1) * sizeof(*x->ports));
         p = &x->ports[x->n_ports];
         if (has_failed(open_port(x, p, c, &l, errors)))
@@ -310,6 +316,16 @@ void xdp_free(struct xdp *x)
     free(x);
 }
 
+/* 0: it was, and the interface has gone since or somebody else has taken the program off. */
+static void write_attached(const struct xdp *x, struct text *out)
+{
+    metrics_write_head(out, "gslb_dns_xdp_attached", "gauge", "Interfaces that XDP answers on.");
+    for (size_t i = 0; i < x->n_ports; i++)
+        text_addf(out, "gslb_dns_xdp_attached{interface=\"%s\",mode=\"%s\"} %d\n", x->ports[i].name,
+                  x->ports[i].is_generic ? "generic" : "native",
+                  program_is_attached(&x->ports[i].program));
+}
+
 void xdp_write_metrics(const struct xdp *x, struct text *out)
 {
     uint64_t passed = x->passed, drops = x->kernel_drops;
@@ -324,4 +340,5 @@ void xdp_write_metrics(const struct xdp *x, struct text *out)
               drops);
     metrics_write_head(out, "gslb_dns_xdp_passed_total", "counter", "Frames left to the kernel.");
     text_addf(out, "gslb_dns_xdp_passed_total %" PRIu64 "\n", passed);
+    write_attached(x, out);
 }

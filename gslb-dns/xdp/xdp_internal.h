@@ -82,6 +82,8 @@ struct program {
 int program_load(struct program *p, unsigned n_queues, const char **what);
 /* XDP_FLAGS_DRV_MODE or XDP_FLAGS_SKB_MODE. */
 int program_attach(struct program *p, unsigned ifindex, uint32_t mode);
+/* false also when the interface is gone, or another has forced the program off it. */
+bool program_is_attached(const struct program *p);
 int program_set_socket(struct program *p, uint32_t queue, int fd);
 /* keys becomes the program's. */
 int program_set_keys(struct program *p, struct program_key *keys, size_t n);

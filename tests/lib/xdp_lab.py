@@ -11,11 +11,11 @@ import subprocess
 import sys
 import tempfile
 
-from gslbtest import Program, main, parse_metrics, program_path
+from gslbtest import PATIENCE, Program, main, parse_metrics, program_path
 
 SERVER, CLIENT = f"gslb-xs-{os.getpid()}", f"gslb-xc-{os.getpid()}"
 ZONE = "@ 60 SOA a. b. 1 1 1 1 1\n@ 60 NS a.\nx 60 A 192.0.2.1\n"
-AF_XDP = 44
+AF_XDP, CLONE_NEWNET = 44, 0x40000000
 BPF_NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280}
 BPF_MAP_CREATE, BPF_MAP_TYPE_XSKMAP = 0, 17
 
@@ -29,6 +29,22 @@ def inside(namespace, *args, text=None):
                           text=True, check=False, timeout=20).stdout
 
 
+def socket_in(namespace, *args):
+    """A socket of that namespace, which it stays in; this thread is there for a moment."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    here, there = os.open("/proc/thread-self/ns/net", os.O_RDONLY), os.open(f"/run/netns/{namespace}", os.O_RDONLY)
+    try:
+        if libc.setns(there, CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "setns")
+        try:
+            return socket.socket(*args)
+        finally:
+            libc.setns(here, CLONE_NEWNET)
+    finally:
+        os.close(here)
+        os.close(there)
+
+
 class Lab:
     """The server's namespace with 10.77.0.1 and fd77::1 on v0, the client's with .2 on v1."""
 
@@ -37,9 +53,15 @@ class Lab:
         self.programs = []
         for namespace in (SERVER, CLIENT):
             ip("netns", "add", namespace)
-        many = ("numrxqueues", str(queues), "numtxqueues", str(queues))
-        ip("link", "add", "v0", "netns", SERVER, *many, "type", "veth",
-           "peer", "name", "v1", "netns", CLIENT, *many)
+        self.queues = ("numrxqueues", str(queues), "numtxqueues", str(queues))
+        self.join()
+
+    def join(self, *instead_of):
+        """The pair and its addresses; instead_of: words for ip that take the former pair away."""
+        if instead_of:
+            ip("-n", SERVER, *instead_of)
+        ip("link", "add", "v0", "netns", SERVER, *self.queues, "type", "veth",
+           "peer", "name", "v1", "netns", CLIENT, *self.queues)
         for namespace, link, host in ((SERVER, "v0", "1"), (CLIENT, "v1", "2")):
             ip("-n", namespace, "link", "set", "lo", "up")
             ip("-n", namespace, "addr", "add", f"10.77.0.{host}/24", "dev", link)
@@ -64,12 +86,28 @@ class Lab:
                           f"zones: {{example.com: zone}}\n{more}")
         return config
 
-    def start(self, name, xdp, port=53, **settings):
+    def start(self, name, xdp, port=53, by=(), **settings):
+        """by: a command that starts the server, before its own."""
         config = self.configure(name, xdp, port, **settings)
-        program = Program(name, ["ip", "netns", "exec", SERVER, program_path("gslb-dns"), "-c", config],
+        program = Program(name, ["ip", "netns", "exec", SERVER, *by, program_path("gslb-dns"), "-c", config],
                           self.folder / f"{name}.log")
         self.programs.append(program)
         return program.start().wait_ready()
+
+    @staticmethod
+    def exchange(data, namespace=CLIENT, host="10.77.0.1", port=53, timeout_s=2.0):
+        """The answer to these bytes over UDP; from SERVER itself it comes by the sockets. None: none."""
+        with socket_in(namespace, socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(timeout_s * PATIENCE)
+            sock.sendto(data, (host, port))
+            try:
+                return sock.recv(65535)
+            except socket.timeout:
+                return None
+
+    @staticmethod
+    def mac(namespace, link):
+        return bytes.fromhex(inside(namespace, "cat", f"/sys/class/net/{link}/address").strip().replace(":", ""))
 
     @staticmethod
     def ask(*args, name="x.example.com"):
