@@ -46,13 +46,16 @@ struct generation *generation_reload(const struct generation_wish *wish,
     g->shared_config = config;
     g->config = config->config;
     /* All, so that all mistakes are told at once. */
-    g->signatures = steered_signatures_new();
+    g->signatures =
+        previous != NULL ? steered_signatures_hold(previous->signatures) : steered_signatures_new();
     has_signers = !has_failed(generation_load_signers(g, wish, previous, clock_wall_s(), errors));
     has_zones = !has_failed(generation_load_zones(g, wish, previous, errors));
     has_steering = !has_failed(generation_load_steering(g, previous, errors));
     generation_load_guard(g, previous);
-    if (has_signers && has_zones && has_steering)
+    if (has_signers && has_zones && has_steering) {
+        generation_sign_steered(g);
         return g;
+    }
     generation_take_faults(g, errors);
     generation_free(g);
     return NULL;
@@ -71,7 +74,7 @@ void generation_free(struct generation *g)
     generation_free_guard(g);
     generation_free_steering(g);
     generation_free_zones(g);
-    steered_signatures_free(g->signatures);
+    steered_signatures_release(g->signatures);
     generation_free_signers(g);
     release_config(g->shared_config);
     free(g);

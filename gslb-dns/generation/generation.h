@@ -10,7 +10,8 @@
  *
  * Zones whose files and steered names have not changed are shared with the generation before, and
  * so is the steering as a whole when neither the database nor any service's policy, regions or
- * their places have changed.
+ * their places have changed. Signatures are kept as long as they are current: of zones and of
+ * steered answers, which are signed by the load for the case that every edge is up.
  *
  * A zone whose file is broken stops nothing else: it keeps the version of the generation before, or
  * without one its names are answered SERVFAIL (generation_zone_fault says why). A mistake in the

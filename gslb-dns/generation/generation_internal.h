@@ -81,13 +81,14 @@ struct steered_set {
     uint16_t type;
 };
 struct steered_signatures *steered_signatures_new(void);
-void steered_signatures_free(struct steered_signatures *s);
-/* Writes the set's RRSIG records, signing it if that was not done yet; returns the bytes, at most
- * those of steered_signatures_bound. */
+struct steered_signatures *steered_signatures_hold(struct steered_signatures *s);
+void steered_signatures_release(struct steered_signatures *s); /* NULL: nothing */
+/* Writes the set's RRSIG records, signing it if none are there that are current; returns the bytes,
+ * at most those of steered_signatures_bound. Any thread. */
 size_t steered_signatures_get(struct steered_signatures *s, const struct steered_set *set,
                               uint8_t *out, uint8_t *n_sigs);
 size_t steered_signatures_bound(const struct sign_signer *signer);
-/* How many were made and not only looked up. */
+/* How many sets were signed and not only looked up. */
 uint64_t steered_signatures_made(const struct steered_signatures *s);
 /* Does the service have an address of the family at all, of an edge or the fallback? */
 bool generation_has_family(const struct config *c, const struct config_service *s, uint8_t family);
@@ -113,6 +114,10 @@ MUST_USE struct outcome generation_load_steering(struct generation *g,
                                                  const struct generation *previous,
                                                  struct errors *errors);
 void generation_free_steering(struct generation *g);
+
+/* Signs the sets that a world of g holds while every edge is up, and the fallbacks: what a change
+ * of health wants next is then there, or little. */
+void generation_sign_steered(const struct generation *g);
 
 /* Fills g->guard, g->secrets and g->limit. */
 void generation_load_guard(struct generation *g, const struct generation *previous);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Signatures of steered answers, made ahead: for each set of addresses that an answer can be. They
- * are kept from world to world, so that a change of health signs only sets that were not there
- * before; where it is full, all is forgotten and made anew as it is needed.
+ * are kept from world to world and from generation to generation, so that a change of health signs
+ * only sets that were not there before, and a renewal only what is due; where it is full, all is
+ * forgotten and made anew as it is needed.
  */
 #include "gslb-dns/generation/generation_internal.h"
 
@@ -22,14 +23,15 @@ enum {
 struct entry {
     uint64_t hash;
     const uint8_t *key; /* NULL: empty */
-    const uint8_t *wire;
+    uint8_t *wire;
     uint32_t key_bytes;
     uint16_t wire_bytes;
     uint8_t n_sigs;
 };
 
 struct steered_signatures {
-    pthread_mutex_t lock; /* worlds are made by one thread at a time; this makes sure */
+    _Atomic unsigned refs;
+    pthread_mutex_t lock; /* one generation is loaded while another makes worlds */
     struct sign_context *context;
     struct arena arena;
     struct entry *entries; /* by hash, half full at most */
@@ -57,15 +59,22 @@ struct steered_signatures *steered_signatures_new(void)
 {
     struct steered_signatures *s = base_zalloc(1, sizeof(*s));
 
+    s->refs = 1;
     pthread_mutex_init(&s->lock, NULL);
     s->context = sign_context_new();
     start(s);
     return s;
 }
 
-void steered_signatures_free(struct steered_signatures *s)
+struct steered_signatures *steered_signatures_hold(struct steered_signatures *s)
 {
-    if (s == NULL)
+    atomic_fetch_add(&s->refs, 1);
+    return s;
+}
+
+void steered_signatures_release(struct steered_signatures *s)
+{
+    if (s == NULL || atomic_fetch_sub(&s->refs, 1) > 1)
         return;
     stop(s);
     sign_context_free(s->context);
@@ -135,13 +144,12 @@ static int by_bytes16(const void *a, const void *b)
     return memcmp(a, b, ADDRESS_MAX);
 }
 
-/* The signer's zone and owner, type, TTL, how long copies live, and the addresses in order; its
- * length. */
+/* Type, TTL, owner and the addresses in order; its length. */
 static size_t write_key(struct steered_signatures *s, const struct steered_set *set)
 {
     size_t address_bytes = set->type == WIRE_A ? 4 : ADDRESS_MAX;
     size_t record_bytes = RECORD_HEAD + address_bytes, need;
-    size_t head = sizeof(void *) + 10u + set->owner->length;
+    size_t head = 6u + set->owner->length;
     uint8_t *p;
 
     need = head + set->n * address_bytes;
@@ -151,11 +159,9 @@ static size_t write_key(struct steered_signatures *s, const struct steered_set *
         s->key_cap = need;
     }
     p = s->key;
-    memcpy(p, &set->signer, sizeof(void *));
-    bytes_put_u16(p + sizeof(void *), set->type);
-    bytes_put_u32(p + sizeof(void *) + 2, set->ttl_s);
-    bytes_put_u32(p + sizeof(void *) + 6, set->outlive_s);
-    memcpy(p + sizeof(void *) + 10, set->owner->bytes, set->owner->length);
+    bytes_put_u16(p, set->type);
+    bytes_put_u32(p + 2, set->ttl_s);
+    memcpy(p + 6, set->owner->bytes, set->owner->length);
     for (size_t i = 0; i < set->n; i++) {
         size_t record = (set->first + i) % set->count;
 
@@ -166,67 +172,100 @@ static size_t write_key(struct steered_signatures *s, const struct steered_set *
     return need;
 }
 
-static void sign(struct steered_signatures *s, const struct steered_set *set, size_t key_bytes,
-                 struct entry *e)
+/* The set as the signer takes it; the addresses are those of the key, rdata has room for them. */
+static struct sign_rrset rrset_of(const struct steered_signatures *s, const struct steered_set *set,
+                                  size_t key_bytes, struct sign_rdata *rdata)
 {
     size_t address_bytes = set->type == WIRE_A ? 4 : ADDRESS_MAX;
-    struct sign_rdata *rdata = base_alloc(set->n * sizeof(rdata[0]));
-    struct sign_signature made[SIGN_SIGNATURES_MAX];
     const uint8_t *addresses = s->key + key_bytes - set->n * address_bytes;
-    uint8_t *wire, *p;
-    size_t n, bytes = 0;
 
     for (size_t i = 0; i < set->n; i++)
         rdata[i] = (struct sign_rdata){addresses + i * address_bytes, (uint16_t)address_bytes};
-    n = sign_rrset(s->context, set->signer,
-                   &(struct sign_rrset){.owner = set->owner->bytes,
-                                        .type = set->type,
-                                        .ttl_s = set->ttl_s,
-                                        .rdata = rdata,
-                                        .n = set->n,
-                                        .outlive_s = set->outlive_s},
-                   made);
-    free(rdata);
+    return (struct sign_rrset){.owner = set->owner->bytes,
+                               .type = set->type,
+                               .ttl_s = set->ttl_s,
+                               .rdata = rdata,
+                               .n = set->n,
+                               .outlive_s = set->outlive_s};
+}
+
+/* Would signing now give the same? */
+static bool is_current(const struct entry *e, const struct sign_signer *signer,
+                       const struct sign_rrset *r)
+{
+    const uint8_t *p = e->wire;
+
+    if (e->n_sigs != sign_count(signer, r->type))
+        return false;
+    for (unsigned i = 0; i < e->n_sigs; i++) {
+        uint16_t n = bytes_get_u16(p + RECORD_HEAD - 2);
+
+        if (!sign_is_current(signer, r, p + RECORD_HEAD, n))
+            return false;
+        p += RECORD_HEAD + n;
+    }
+    return true;
+}
+
+/* Where an entry had as many bytes before, they are written over: worlds have copies. */
+static void sign(struct steered_signatures *s, const struct sign_signer *signer,
+                 const struct sign_rrset *r, struct entry *e)
+{
+    struct sign_signature made[SIGN_SIGNATURES_MAX];
+    size_t n = sign_rrset(s->context, signer, r, made), bytes = 0;
+    uint8_t *p;
+
     for (size_t i = 0; i < n; i++)
         bytes += RECORD_HEAD + made[i].n;
-    p = wire = arena_alloc_packed(&s->arena, bytes);
+    if (e->wire == NULL || e->wire_bytes != bytes)
+        e->wire = arena_alloc_packed(&s->arena, bytes);
+    p = e->wire;
     for (size_t i = 0; i < n; i++) {
         bytes_put_u16(p, 0xc000 | WIRE_HEADER);
         bytes_put_u16(p + 2, WIRE_RRSIG);
         bytes_put_u16(p + 4, WIRE_CLASS_IN);
-        bytes_put_u32(p + 6, set->ttl_s);
+        bytes_put_u32(p + 6, r->ttl_s);
         bytes_put_u16(p + 10, made[i].n);
         memcpy(p + RECORD_HEAD, made[i].rdata, made[i].n);
         p += RECORD_HEAD + made[i].n;
     }
-    e->wire = wire;
     e->wire_bytes = (uint16_t)bytes;
     e->n_sigs = (uint8_t)n;
     s->n_made++;
 }
 
-size_t steered_signatures_get(struct steered_signatures *s, const struct steered_set *set,
-                              uint8_t *out, uint8_t *n_sigs)
+static const struct entry *get_entry(struct steered_signatures *s, const struct steered_set *set)
 {
-    size_t key_bytes, n;
-    uint64_t hash;
-    struct entry *e;
+    struct sign_rdata *rdata = base_alloc(set->n * sizeof(rdata[0]));
+    size_t key_bytes = write_key(s, set);
+    uint64_t hash = hash_key(s->key, key_bytes);
+    struct entry *e = find_slot(s, hash, s->key, key_bytes);
+    struct sign_rrset r = rrset_of(s, set, key_bytes, rdata);
 
-    pthread_mutex_lock(&s->lock);
-    if (2 * (s->n + 1) > s->mask)
-        grow(s);
-    key_bytes = write_key(s, set);
-    hash = hash_key(s->key, key_bytes);
-    e = find_slot(s, hash, s->key, key_bytes);
+    if (e->key == NULL || !is_current(e, set->signer, &r))
+        sign(s, set->signer, &r, e);
     if (e->key == NULL) {
-        sign(s, set, key_bytes, e);
         e->hash = hash;
         e->key_bytes = (uint32_t)key_bytes;
         e->key = memcpy(arena_alloc_packed(&s->arena, key_bytes), s->key, key_bytes);
         s->n++;
     }
-    memcpy(out, e->wire, e->wire_bytes);
+    free(rdata);
+    return e;
+}
+
+size_t steered_signatures_get(struct steered_signatures *s, const struct steered_set *set,
+                              uint8_t *out, uint8_t *n_sigs)
+{
+    const struct entry *e;
+    size_t n;
+
+    pthread_mutex_lock(&s->lock);
+    if (2 * (s->n + 1) > s->mask)
+        grow(s);
+    e = get_entry(s, set);
     n = e->wire_bytes;
+    memcpy(out, e->wire, n);
     *n_sigs = e->n_sigs;
     pthread_mutex_unlock(&s->lock);
     return n;

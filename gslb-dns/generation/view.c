@@ -195,8 +195,7 @@ static void make_all_down(struct arena *a, const struct generation *g,
     }
 }
 
-static void make_view(struct arena *a, const struct generation *g, const struct health *health,
-                      size_t i, struct world_service_view *out)
+static struct source source_of(const struct generation *g, size_t i, const struct health *health)
 {
     const struct config_service *service = &g->config->services[i];
     struct source from = {.edges = g->config->edges,
@@ -209,10 +208,37 @@ static void make_view(struct arena *a, const struct generation *g, const struct 
 
     if (from.signer != NULL)
         ensure(wire_name_parse(str_of(service->name), &from.owner));
+    return from;
+}
+
+static void make_view(struct arena *a, const struct generation *g, const struct health *health,
+                      size_t i, struct world_service_view *out)
+{
+    const struct config_service *service = &g->config->services[i];
+    struct source from = source_of(g, i, health);
 
     out->mode = WORLD_STEER;
     if (!make_sites(a, g, service, &from, out))
         make_all_down(a, g, service, &from, out);
+}
+
+void generation_sign_steered(const struct generation *g)
+{
+    for (size_t i = 0; i < g->config->n_services; i++) {
+        const struct config_service *service = &g->config->services[i];
+        struct source from = source_of(g, i, NULL);
+        struct world_service_view unused;
+        struct arena a;
+
+        if (from.signer == NULL)
+            continue;
+        arena_init(&a, 16384);
+        from.choice = EDGES_ALL;
+        make_sites(&a, g, service, &from, &unused);
+        if (service->all_down == CONFIG_FALLBACK)
+            make_all_down(&a, g, service, &from, &unused);
+        arena_free(&a);
+    }
 }
 
 struct world *generation_make_world(const struct generation *g, const struct health *health,
