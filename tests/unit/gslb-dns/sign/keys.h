@@ -13,13 +13,13 @@
 
 static char keys_folder[64];
 
-static void keys_begin(void)
+static inline void keys_begin(void)
 {
     snprintf(keys_folder, sizeof(keys_folder), "/tmp/gslb-keys-XXXXXX");
     ensure(mkdtemp(keys_folder) != NULL);
 }
 
-static void keys_end(void)
+static inline void keys_end(void)
 {
     DIR *d = opendir(keys_folder);
     struct dirent *entry;
@@ -31,7 +31,7 @@ static void keys_end(void)
     ensure(rmdir(keys_folder) == 0);
 }
 
-static struct sign_policy keys_policy(void)
+static inline struct sign_policy keys_policy(void)
 {
     return (struct sign_policy){
         .directory = keys_folder,
@@ -45,7 +45,7 @@ static struct sign_policy keys_policy(void)
     };
 }
 
-static void keys_make(uint8_t algorithm, uint16_t flags, int64_t now_s)
+static inline void keys_make(uint8_t algorithm, uint16_t flags, int64_t now_s)
 {
     struct errors errors = {0};
     char *base = sign_keygen("example.com", keys_folder, algorithm, flags, now_s, &errors);
@@ -57,8 +57,8 @@ static void keys_make(uint8_t algorithm, uint16_t flags, int64_t now_s)
 }
 
 /* NULL: not today; errors go to standard error unless the caller wants them. */
-static struct sign_signer *keys_signer(const struct sign_policy *p, int64_t now_s,
-                                       struct errors *errors)
+static inline struct sign_signer *keys_signer(const struct sign_policy *p, int64_t now_s,
+                                              struct errors *errors)
 {
     struct errors own = {0}, *to = errors != NULL ? errors : &own;
     struct sign_keyring *ring = sign_keyring_open("example.com", p, (struct place){0}, to);
