@@ -266,7 +266,8 @@ bool compact_prove(struct compact *c, const struct zone_lookup *l, enum zone_ver
                              .type = WIRE_NSEC,
                              .ttl_s = z->negative_soa->ttl_s,
                              .rdata = &rdata,
-                             .n = 1};
+                             .n = 1,
+                             .outlive_s = z->negative_soa->ttl_s};
     struct entry *e;
 
     if (!make_plan(&p, l, verdict, missing, name))
