@@ -42,7 +42,8 @@ struct answer_context {
     struct compact *compact;
     uint64_t random;
     struct guard guard;
-    struct wire_name names[2]; /* the chain's current name and the next */
+    struct wire_name names[2];  /* the chain's current name and the next */
+    struct addr clients[GROUP]; /* those that PROXY headers name */
     struct link chain[CHAIN_MAX];
     size_t n_chain; /* those before the current name */
     struct slot slots[GROUP];
@@ -55,8 +56,8 @@ enum step {
     STEP_FULL,   /* something that the answer needs does not fit */
 };
 
-static void read_query(struct answer_context *c, const struct world *w,
-                       const struct answer_query *io, struct slot *s);
+static void read_query(struct answer_context *c, const struct world *w, struct answer_query *io,
+                       size_t i);
 static void fetch_node(const struct world *w, const struct slot *s);
 static void find_name(const struct world *w, const struct answer_query *io, struct slot *s);
 static uint32_t compose(struct answer_context *c, const struct world *w,
@@ -71,7 +72,7 @@ void answer_batch(struct answer_context *c, struct answer_query *queries, size_t
         size_t group = n < GROUP ? n : GROUP;
 
         for (size_t i = 0; i < group; i++)
-            read_query(c, w, &queries[i], &c->slots[i]);
+            read_query(c, w, &queries[i], i);
         for (size_t i = 0; i < group; i++)
             fetch_node(w, &c->slots[i]);
         for (size_t i = 0; i < group; i++)
@@ -110,9 +111,16 @@ static bool has_lookup(const struct world *w, const struct slot *s)
     return s->verdict == WIRE_OK && s->q.has_question && w != NULL;
 }
 
-static void read_query(struct answer_context *c, const struct world *w,
-                       const struct answer_query *io, struct slot *s)
+static void read_query(struct answer_context *c, const struct world *w, struct answer_query *io,
+                       size_t i)
 {
+    struct slot *s = &c->slots[i];
+
+    if (unlikely(proxied_is_due(io, w)) && !proxied_take_header(w, io, &c->clients[i])) {
+        count(c, ANSWER_COUNTER_UDP_DROP_PROXY);
+        s->verdict = WIRE_DROP_RUNT;
+        return;
+    }
     s->verdict = wire_parse_query(&s->q, io->packet, io->packet_bytes);
     count_query(c, io, s);
     if (has_lookup(w, s))

@@ -85,6 +85,8 @@
       "UDP packets not answered.")                                                                 \
     X(UDP_DROP_SEND, "gslb_dns_udp_dropped_total{reason=\"send_failed\"}",                         \
       "UDP packets not answered.")                                                                 \
+    X(UDP_DROP_PROXY, "gslb_dns_udp_dropped_total{reason=\"proxy_header\"}",                       \
+      "UDP packets not answered.")                                                                 \
     X(UDP_BATCHES, "gslb_dns_udp_batches_total", "Calls that received UDP queries.")               \
     X(TCP_OPENED, "gslb_dns_tcp_opened_total", "TCP connections accepted.")                        \
     X(TCP_CLOSED_PEER, "gslb_dns_tcp_closed_total{reason=\"peer\"}",                               \

@@ -94,6 +94,17 @@ static inline bool guard_is_due(const struct wire_query *q, const struct world *
 enum guard_verdict guard_judge(struct guard *g, struct message *m, const struct wire_query *q,
                                const struct world *w);
 
+/* Is a query one that may have a PROXY header before it? */
+static inline bool proxied_is_due(const struct answer_query *io, const struct world *w)
+{
+    return w != NULL && w->n_proxies > 0 && !answer_is_stream(io->transport);
+}
+
+/* Takes the header away from io, whose source becomes client where one is named. false: it is
+ * missing or broken, or stands where none may; no answer is due. */
+MUST_USE bool proxied_take_header(const struct world *w, struct answer_query *io,
+                                  struct addr *client);
+
 /* Answers a question of class CHAOS; false: nobody has configured that. */
 MUST_USE bool chaos_answer(struct message *m, const struct wire_query *q, const struct world *w);
 

@@ -730,10 +730,10 @@ static const struct conf_field PROXY_FIELDS[] = {
         .slot = CONF_LIST(struct file, config.proxies, config.n_proxies),
         .is_required = true,
         .max_items = 256,
-        .help = "Who may say so: load balancers. Their connections must begin with a header of "
-                "version 2 of the PROXY protocol, on every listener but UDP; whom it names is the "
-                "client for steering and all limits. A header from anybody else ends the "
-                "connection.",
+        .help = "Who may say so: load balancers. A header of version 2 of the PROXY protocol must "
+                "come first on each of their connections, before TLS too, and in each of their "
+                "datagrams; whom it names is the client for steering, cookies and all limits. "
+                "Without one, and with one from anybody else, nothing is answered.",
     },
 };
 static const struct conf_struct PROXY = {

@@ -68,6 +68,8 @@ void generation_guard_world(const struct generation *g, struct world *w)
     w->cookies = g->config->cookies.is_off ? NULL : &g->secrets;
     w->cookie_rule = rules[g->config->cookies.require];
     w->limit = g->limit.table != NULL ? &g->limit : NULL;
+    w->proxies = g->config->proxies;
+    w->n_proxies = g->config->n_proxies;
     w->chaos_version = g->config->identity.version;
     w->chaos_id = g->config->identity.id;
 }

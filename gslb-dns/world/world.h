@@ -87,7 +87,9 @@ struct world {
     const char *chaos_version, *chaos_id; /* answer class CHAOS (RFC 4892); NULL: REFUSED */
     const struct cookie_secrets *cookies; /* NULL: cookies are not known here */
     enum world_cookie_rule cookie_rule;
-    const struct limit *limit; /* NULL: none */
+    const struct limit *limit;    /* NULL: none */
+    const struct prefix *proxies; /* whose queries by UDP come with a PROXY header */
+    size_t n_proxies;
     uint64_t generation;
 };
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """DNS queries byte by byte, well formed or not, for DnsClient.raw()."""
 
+import socket
 import struct
 
 OPT, A, TXT, ANY, NSID, ECS, COOKIE, KEEPALIVE, PADDING = 41, 1, 16, 255, 3, 8, 10, 11, 12
@@ -33,3 +34,16 @@ def packet(*records, body=None, flags=0, opcode=0, counts=None, ident=0x1234):
 
 def ecs(family, source, data, scope=0):
     return option(ECS, struct.pack("!HBB", family, source, scope) + data)
+
+
+PROXY_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+
+
+def proxy_header(source, command=0x21, tlvs=b""):
+    """What a load balancer sends before a client's bytes, PROXY protocol version 2."""
+    is_v6 = ":" in source
+    family = socket.AF_INET6 if is_v6 else socket.AF_INET
+    target = "2001:db8::53" if is_v6 else "192.0.2.53"
+    body = socket.inet_pton(family, source) + socket.inet_pton(family, target) + \
+        struct.pack("!HH", 4660, 53) + tlvs
+    return PROXY_SIGNATURE + struct.pack("!BBH", command, 0x21 if is_v6 else 0x11, len(body)) + body
