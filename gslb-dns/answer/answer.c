@@ -168,8 +168,7 @@ static void find_name(const struct world *w, const struct answer_query *io, stru
 /* ---- step 3 ---- */
 
 static void explain_verdict(struct message *m, const struct slot *s, const struct world *w);
-static void answer_question(struct answer_context *c, const struct world *w, struct slot *s,
-                            struct message *m);
+static void answer_question(struct answer_context *c, struct slot *s, struct message *m);
 
 static enum answer_counter rcode_counter(enum wire_rcode rcode)
 {
@@ -204,7 +203,7 @@ static uint32_t compose(struct answer_context *c, const struct world *w,
         m.rcode = WIRE_SERVFAIL;
         m.ede = EDE_NOT_READY;
     } else if (s->q.has_question) {
-        answer_question(c, w, s, &m);
+        answer_question(c, s, &m);
     }
     count(c, rcode_counter(m.rcode));
     if (unlikely(m.is_truncated))
@@ -229,11 +228,10 @@ static void explain_verdict(struct message *m, const struct slot *s, const struc
 
 /* ---- the chain of names ---- */
 
-static enum step answer_name(struct answer_context *c, const struct world *w, struct slot *s,
-                             struct message *m);
+static enum step answer_name(struct answer_context *c, struct slot *s, struct message *m);
 static enum step add_answer(struct answer_context *c, struct slot *s, struct message *m);
-static enum step add_steered(struct answer_context *c, const struct world *w, struct slot *s,
-                             struct message *m);
+static enum step add_steered(struct answer_context *c, struct slot *s, struct message *m,
+                             bool is_v6);
 static enum step add_cname(struct answer_context *c, struct slot *s, struct message *m);
 static enum step add_dname(struct answer_context *c, struct slot *s, struct message *m);
 static enum step add_referral(struct answer_context *c, struct slot *s, struct message *m);
@@ -242,13 +240,14 @@ static enum step add_any(struct answer_context *c, struct slot *s, struct messag
 
 /* The next name of the chain; false: it has been answered, the chain is a loop. A name outside the
  * zone is not looked for, which leaves the last one's hash and ends the chain too. */
-static bool find_link(struct answer_context *c, const struct world *w, struct slot *s,
-                      const struct message *m)
+static bool find_link(struct answer_context *c, struct slot *s, const struct message *m)
 {
+    const struct acme_overlay *acme = m->world->acme;
+
     c->chain[c->n_chain++] = (struct link){s->lookup.hash, s->lookup.rrset};
     s->found = zone_find_next(&s->lookup, m->name, s->q.qtype);
-    if (unlikely(w->acme != NULL))
-        s->found = acme_amend(w->acme, &s->lookup, m->name, s->q.qtype, s->found);
+    if (unlikely(acme != NULL))
+        s->found = acme_amend(acme, &s->lookup, m->name, s->q.qtype, s->found);
     for (size_t i = 0; i < c->n_chain; i++) {
         if (c->chain[i].hash == s->lookup.hash)
             return false;
@@ -258,8 +257,7 @@ static bool find_link(struct answer_context *c, const struct world *w, struct sl
 
 /* The RCODE is that of the last name, RFC 6604 section 3. A chain that leaves the zone, leads back
  * or is longer than CHAIN_MAX, is left to the resolver to follow. */
-static void answer_question(struct answer_context *c, const struct world *w, struct slot *s,
-                            struct message *m)
+static void answer_question(struct answer_context *c, struct slot *s, struct message *m)
 {
     enum step step;
 
@@ -277,9 +275,9 @@ static void answer_question(struct answer_context *c, const struct world *w, str
         m->compact = c->compact;
         m->is_compact = s->q.has_co;
     }
-    step = answer_name(c, w, s, m);
-    while (unlikely(step == STEP_FOLLOW) && c->n_chain + 1 < CHAIN_MAX && find_link(c, w, s, m))
-        step = answer_name(c, w, s, m);
+    step = answer_name(c, s, m);
+    while (unlikely(step == STEP_FOLLOW) && c->n_chain + 1 < CHAIN_MAX && find_link(c, s, m))
+        step = answer_name(c, s, m);
     if (unlikely(m->is_unproved))
         compact_refuse(m);
     else if (unlikely(step == STEP_FULL) || (unlikely(m->n_proofs > 0) && !dnssec_add_proofs(m)))
@@ -295,8 +293,7 @@ static enum wire_rcode absence_rcode(const struct slot *s, const struct message 
     return m->is_compact ? WIRE_NXDOMAIN : WIRE_NOERROR;
 }
 
-static enum step answer_name(struct answer_context *c, const struct world *w, struct slot *s,
-                             struct message *m)
+static enum step answer_name(struct answer_context *c, struct slot *s, struct message *m)
 {
     if (unlikely(m->dnssec) && s->found != ZONE_STEERED)
         dnssec_prove(m, &s->lookup, s->found);
@@ -304,7 +301,7 @@ static enum step answer_name(struct answer_context *c, const struct world *w, st
     case ZONE_ANSWER:
         return add_answer(c, s, m);
     case ZONE_STEERED:
-        return add_steered(c, w, s, m);
+        return add_steered(c, s, m, s->q.qtype == WIRE_AAAA);
     case ZONE_CNAME:
         return add_cname(c, s, m);
     case ZONE_DNAME:
@@ -418,42 +415,42 @@ static void count_steered(struct answer_context *c, const struct slot *s,
         count(c, ANSWER_COUNTER_STEERED_DEFAULT);
 }
 
-static enum step add_missing(struct answer_context *c, struct slot *s, struct message *m)
+static enum step add_missing(struct answer_context *c, struct slot *s, struct message *m,
+                             bool is_v6)
 {
     if (unlikely(m->dnssec))
-        dnssec_prove_missing(m, &s->lookup, s->q.qtype);
+        dnssec_prove_missing(m, &s->lookup, is_v6 ? WIRE_AAAA : WIRE_A);
     return add_negative(c, s, m);
 }
 
 /* A service that has no address of a family anywhere says so to everybody alike, scope 0; a region
  * that has none says it to its own clients (RFC 7871 section 7.4: what exists should not depend on
  * the network, and here it does only as far as the operator made it so). */
-static enum step add_steered(struct answer_context *c, const struct world *w, struct slot *s,
-                             struct message *m)
+static enum step add_steered(struct answer_context *c, struct slot *s, struct message *m,
+                             bool is_v6)
 {
     uint16_t number = s->lookup.node->service;
-    const struct world_service *service = &w->services[number];
-    bool is_v6 = s->q.qtype == WIRE_AAAA;
+    const struct world_service *service = &m->world->services[number];
     struct answer_steering by;
     struct message_round round;
 
     if (is_v6 ? !service->has_aaaa : !service->has_a)
-        return add_missing(c, s, m);
-    by = answer_steer(w, number, find_client(m->io, s));
+        return add_missing(c, s, m, is_v6);
+    by = answer_steer(m->world, number, find_client(m->io, s));
     count_steered(c, s, &by);
     m->scope = by.scope;
     if (unlikely(by.mode != WORLD_STEER))
-        m->ede = EDE_OTHER;
+        message_explain(m, "every edge of this service is down");
     if (unlikely(by.mode == WORLD_REFUSE)) {
         m->rcode = WIRE_REFUSED;
         m->is_authoritative = false;
         return STEP_DONE;
     }
     if (unlikely(by.site == NULL))
-        return add_missing(c, s, m);
+        return add_missing(c, s, m, is_v6);
     round = steered_round(service, by.site, is_v6, next_random(c));
     if (round.n == 0)
-        return add_missing(c, s, m);
+        return add_missing(c, s, m, is_v6);
     if (unlikely(s->lookup.is_wildcard && m->dnssec))
         dnssec_prove(m, &s->lookup, ZONE_ANSWER);
     return message_add_round(m, SECTION_ANSWER, &round, owner_at(m)) ? STEP_DONE : STEP_FULL;
@@ -554,8 +551,9 @@ static enum step add_negative(struct answer_context *c, struct slot *s, struct m
                : STEP_FULL;
 }
 
-/* One RRset of those that are there (RFC 8482 section 4.1), or one's signatures, or where the name
- * has only a service, the HINFO of section 4.2. */
+/* One RRset of those that are there (RFC 8482 section 4.1), or one's signatures. Where the name has
+ * only a service, the HINFO of section 4.2; it has no signature, so in a signed zone one of the
+ * service's RRsets. */
 static enum step add_any(struct answer_context *c, struct slot *s, struct message *m)
 {
     static const uint8_t rfc8482[] = "\x07RFC8482"; /* and an empty string, its final zero */
@@ -564,6 +562,8 @@ static enum step add_any(struct answer_context *c, struct slot *s, struct messag
         return dnssec_add_signatures(m, s->lookup.rrset) ? STEP_DONE : STEP_FULL;
     if (s->lookup.rrset != NULL)
         return add_answer(c, s, m);
+    if (s->lookup.zone->denial != ZONE_UNSIGNED)
+        return add_steered(c, s, m, !m->world->services[s->lookup.node->service].has_a);
     return message_add_record(m, HINFO, ANY_TTL_S, rfc8482, sizeof(rfc8482)) ? STEP_DONE
                                                                              : STEP_FULL;
 }

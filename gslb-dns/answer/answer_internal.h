@@ -46,6 +46,7 @@ struct message {
     bool is_authoritative, is_truncated;
     uint8_t scope; /* the longest of the chain, RFC 7871 section 7.2.1 */
     enum ede ede;
+    const char *ede_text;         /* with EDE_OTHER */
     uint8_t cookie[COOKIE_BYTES]; /* where message_has_cookie: guard_judge's */
 
     /* The name that is being answered: the question's, then the last link of the chain. */
@@ -173,6 +174,12 @@ MUST_USE bool compact_prove(struct compact *c, const struct zone_lookup *l,
 /* Makes of m what is due then: by UDP TC, by a stream SERVFAIL. */
 void compact_refuse(struct message *m);
 
+/* An error for which there is no code, in words. */
+static inline void message_explain(struct message *m, const char *text)
+{
+    m->ede = EDE_OTHER;
+    m->ede_text = text;
+}
 /* Leaves the question and, later, OPT; TC says so. */
 void message_truncate(struct message *m);
 /* The room that OPT takes with the options that are due in any case; 0 without EDNS. */

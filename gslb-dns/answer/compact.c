@@ -193,7 +193,7 @@ void compact_refuse(struct message *m)
         return;
     m->is_truncated = m->is_authoritative = false;
     m->rcode = WIRE_SERVFAIL;
-    m->ede = EDE_OTHER;
+    message_explain(m, "too much has to be signed at this moment");
 }
 
 /* --- signing ------------------------------------------------------------------------------ */

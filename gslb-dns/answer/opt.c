@@ -120,14 +120,14 @@ static uint8_t *put_keepalive(uint8_t *p, uint32_t idle_ms)
  */
 static uint8_t *put_ede(const struct message *m, uint8_t *p)
 {
-    static const char all_down[] = "every edge of this service is down";
-    size_t text_bytes = m->ede == EDE_OTHER ? sizeof(all_down) - 1 : 0;
+    size_t text_bytes = m->ede == EDE_OTHER ? strlen(m->ede_text) : 0;
 
     if ((size_t)(m->out + m->cap - p) < OPTION_HEAD + 2 + text_bytes)
         return p;
     p = put_option(p, OPTION_EDE, 2 + text_bytes);
     bytes_put_u16(p, (uint16_t)m->ede);
-    memcpy(p + 2, all_down, text_bytes);
+    if (text_bytes > 0)
+        memcpy(p + 2, m->ede_text, text_bytes);
     return p + 2 + text_bytes;
 }
 

@@ -54,7 +54,7 @@ def build():
         def edit(config):
             config["zones"] = {"example.com": {"file": str(path), "dnssec": {"keys": str(keys), "denial": denial}}}
             config["regions"]["eu-west"]["edges"]["eu-west-2"] = ["127.0.0.21"]
-            config["services"] = {"www.example.com": {"ttl": "5s"},
+            config["services"] = {"www.example.com": {"ttl": "5s"}, "only.example.com": {},
                                   "down.example.com": {"regions": ["ap-northeast"], "all-down": "nodata"}}
         return edit
     site.denying = {denial: site.add_dns(f"ns-{denial}", edit(denial)) for denial in DENIALS}
@@ -83,6 +83,16 @@ def types_denied_beside(message):
     records = sets_of(message.authority, NSEC) + sets_of(message.authority, NSEC3)
     check_equal(len(records), 1, "one proof of NODATA")
     return types_of(records[0][0])
+
+
+@case_table(DENIALS)
+def check_28_any_is_small_and_signed(site, denial):
+    """One RRset, which a validator believes, also where a name has nothing but a service."""
+    for name, n in (("static", 1), ("www", 1), ("down", None), ("only", 1), ("x.wild", 1), ("sub", 0)):
+        for _ in range(2):
+            message = ask(site, denial, name, "ANY")
+            sets = [rrset for rrset in message.answer if rrset.rdtype != RRSIG]
+            check(n in (len(sets), None), f"{len(sets)} sets at {name}")
 
 
 @case_table(DENIALS)

@@ -19,7 +19,7 @@ import dns.rcode  # noqa: E402
 from dns_client import DnsClient, addresses_of, ecs_of, ede_of, records_of  # noqa: E402
 from dns_packets import (A, ANY, COOKIE, DEFAULT_NAME, KEEPALIVE, NSID, PADDING, TXT,  # noqa: E402
                          ecs, opt, option, packet, question)
-from gslbtest import case, check, check_equal, main  # noqa: E402
+from gslbtest import case, check, check_equal, main, wait_until  # noqa: E402
 from site_under_test import Site  # noqa: E402
 
 MX, SRV, NAPTR, NXNAME = 15, 33, 35, 128
@@ -41,11 +41,14 @@ def build():
         config["services"]["www.example.com"]["regions"] = ["us-east", "eu-west", "ap-northeast"]
         config["regions"]["eu-west"]["edges"]["eu-west-1"] += ["127.0.0.21", "127.0.0.22", "fd00::21"]
         config["services"]["only.example.com"] = {}
+        config["services"]["us.example.com"] = {"regions": ["us-east"], "all-down": "nodata"}
         config["health"]["stale-after"] = "60s"
         config["nsid"] = "ns1.ams"
     site.add_dns("ns1", edit)
+    site.path("broken.zone").write_text("@ 60 SOA ns h 1 2 3 4 5\n@ 60 NS ns\nns A 192.0.2.256\n")
     site.add_dns("ns2", lambda config: config.update(
-        {"listen": [f"0.0.0.0:{config['listen'][0].rpartition(':')[2]}"]}))
+        {"listen": [f"0.0.0.0:{config['listen'][0].rpartition(':')[2]}"],
+         "zones": {**config["zones"], "broken.example": str(site.path("broken.zone"))}}))
     for edge in ("us-east-1", "eu-west-1", "ap-northeast-1"):
         site.add_fake_edge(edge)
     return site.start()
@@ -284,6 +287,14 @@ def check_40_errors_are_explained(site):
                       ({"body": question(rdtype=252)}, 18), ({"body": question(rdtype=253)}, 30)):
         check_equal(ede_of(ask(site, packet(opt(), **how)))[0], code, str(how))
         check_equal(ask(site, packet(**how)).edns, -1)
+    got = site.dns_nodes[1].query("x.broken.example")
+    check_equal((rcode_of(got), ede_of(got)[0]), ("SERVFAIL", 24), "a zone that could not be read")
+    site.fakes[0].say(can_serve=False)
+    wait_until(lambda: not site.dns.addresses("us.example.com"), "the service to be down")
+    code, text = ede_of(site.dns.query("us.example.com"))
+    check_equal((code, "every edge" in text), (0, True))
+    site.fakes[0].say(can_serve=True)
+    wait_until(lambda: site.dns.addresses("us.example.com"), "it to come back")
     long = ".".join(["a" * 61] * 4)
     got = site.dns.client.raw(packet(opt(payload=512), body=question(long)))
     check_equal((got[2] & 2, rcode_in(got)), (0, 5))
@@ -300,6 +311,7 @@ def check_42_nsid(site):
     def told(*options):
         return [o.to_wire() for o in ask(site, packet(opt(*options))).options]
     check_equal(told(option(NSID)), [b"ns1.ams"])
+    check_equal(told(option(NSID, b"what it holds is nobody's business")), [b"ns1.ams"])
     check_equal(told(), [])
 
 

@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 import dns.message  # noqa: E402
 
 from dns_client import addresses_of, read_tcp_message, tcp_frame  # noqa: E402
+from dns_packets import COOKIE, PADDING, ecs, opt, option, packet, question  # noqa: E402
 from gslbtest import (PATIENCE, case, case_table, check, check_equal, check_in, free_port,  # noqa: E402
                       main, run_program, wait_until)
 from site_under_test import Site  # noqa: E402
@@ -327,6 +328,31 @@ def one_connection_many_requests(site):
                  *["-o", "/dev/null", target] * 100)
     check_equal(result.stdout.decode().split(), ["200"] * 100, result.stderr.decode())
     check(site.dns.metrics()[opened] - before < 100, "requests share connections")
+
+
+# ---- what both have that plain transports have not ----
+
+@case_table({"tls": "tls", "post": "post", "get": "get"})
+def check_41_padded_queries_get_padded_answers(site, how):
+    """Blocks of 468 bytes (RFC 8467 section 4.1), whatever the answer; unasked, nothing."""
+    def answer(*options, name=NAME, flags=0):
+        asked = packet(opt(*options, flags=flags), body=question(name))
+        if how == "tls":
+            with dial(site, site.tls_port) as tls:
+                tls.sendall(tcp_frame(asked))
+                return read_tcp_message(tls)
+        if how == "post":
+            return curl(site, "/dns-query", *TYPE, post=asked)[2]
+        return curl(site, "/dns-query?dns=" + encode(asked))[2]
+    for name, rcode in ((NAME, 0), ("none.example.com", 3), ("elsewhere.test", 5)):
+        for options in ((), (option(COOKIE, b"12345678"), ecs(1, 24, b"\1\2\3"))):
+            got = answer(option(PADDING), *options, name=name, flags=0x8000)
+            message = dns.message.from_wire(got)
+            check_equal((len(got) % 468, message.rcode()), (0, rcode), name)
+            padding = [o.to_wire() for o in message.options if int(o.otype) == PADDING]
+            check_equal(len(padding), 1)
+            check(not any(padding[0]), "zeros: RFC 7830 section 3")
+    check_equal(list(dns.message.from_wire(answer()).options), [], "unasked")
 
 
 # ---- floods over HTTP/2, by hand ----
