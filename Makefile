@@ -256,6 +256,8 @@ install: all
 	for unit in gslb-dns edge-proxy; do \
 		sed 's|@PREFIX@|$(PREFIX)|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g' deploy/systemd/$$unit.service \
 			>$(DESTDIR)$(UNITDIR)/$$unit.service || exit 1; done
+	install -d $(DESTDIR)$(PREFIX)/share/gslb/systemd
+	install -m 644 deploy/systemd/gslb-dns-xdp.conf $(DESTDIR)$(PREFIX)/share/gslb/systemd/
 	install -m 644 deploy/systemd/gslb.sysusers $(DESTDIR)$(SYSUSERSDIR)/gslb.conf
 	for page in $(MAN_PAGES); do \
 		install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} $$page || exit 1; done

@@ -16,6 +16,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 #include <xdp/xsk.h>
 
@@ -25,6 +26,8 @@ enum {
     FRAMES = 1024,      /* in each half */
     UMEM_BYTES = 2 * FRAMES * FRAME_BYTES,
     SEND_TRIES = 16,
+    BUSY_TRIES = 50, /* a second in all */
+    BUSY_PAUSE_NS = 20 * 1000 * 1000,
     AGAIN_MS = 10,        /* when the link is down or its queue full */
     DRAIN_BATCHES = 4096, /* a flood must not keep a worker from stopping */
 };
@@ -256,6 +259,31 @@ static int open_socket(struct queue *q, const char **what)
                               &q->received, &q->send, &config);
 }
 
+static void close_socket(struct queue *q)
+{
+    if (q->socket != NULL)
+        xsk_socket__delete(q->socket);
+    if (q->umem != NULL)
+        (void)xsk_umem__delete(q->umem);
+    if (q->area != NULL)
+        munmap(q->area, UMEM_BYTES);
+    q->socket = NULL, q->umem = NULL, q->area = NULL;
+}
+
+/* The kernel frees the receive queue of a socket that was closed a moment later, when its last
+ * frames are gone: after a change of mode, or when the process before this one was killed. */
+static int open_when_free(struct queue *q, const char **what)
+{
+    const struct timespec pause = {.tv_nsec = BUSY_PAUSE_NS};
+    int error;
+
+    for (int i = 0; (error = open_socket(q, what)) == -EBUSY && i < BUSY_TRIES; i++) {
+        close_socket(q);
+        nanosleep(&pause, NULL);
+    }
+    return error;
+}
+
 struct queue *queue_open(const struct queue_settings *s, int *error, const char **what)
 {
     struct queue *q = base_zalloc(1, sizeof(*q));
@@ -263,7 +291,7 @@ struct queue *queue_open(const struct queue_settings *s, int *error, const char 
     q->settings = *s;
     q->stop = -1;
     snprintf(q->name, sizeof(q->name), "dns-xdp-%u", s->number);
-    *error = open_socket(q, what);
+    *error = open_when_free(q, what);
     if (*error != 0) {
         queue_close(q);
         return NULL;
@@ -318,12 +346,7 @@ void queue_close(struct queue *q)
     }
     if (q->context != NULL)
         q->settings.handler->close(q->context);
-    if (q->socket != NULL)
-        xsk_socket__delete(q->socket);
-    if (q->umem != NULL)
-        (void)xsk_umem__delete(q->umem);
-    if (q->area != NULL)
-        munmap(q->area, UMEM_BYTES);
+    close_socket(q);
     if (q->stop >= 0)
         close(q->stop);
     free(q);

@@ -73,6 +73,7 @@ def install_puts_everything_in_its_place():
                  "usr/share/gslb/certs/make-certs"):
         check(os.access(root / path, os.X_OK), f"{path} is not an executable file")
     for path in ("usr/share/gslb/examples/gslb-dns.yaml", "usr/lib/sysusers.d/gslb.conf",
+                 "usr/share/gslb/systemd/gslb-dns-xdp.conf",
                  "usr/share/gslb/geoip/geo-whois-asn-country.mmdb"):
         check((root / path).is_file(), f"{path} is missing")
     for unit in ("gslb-dns", "edge-proxy"):
