@@ -161,7 +161,7 @@ struct config {
     uint32_t tcp_idle_ms, tcp_max_connections;
     struct addr metrics; /* length 0: off */
     struct place metrics_place;
-    const char *state_path; /* drains survive restarts here; NULL: not kept */
+    const char *state_path; /* drains and challenges survive restarts here; NULL: not kept */
     const char *const *geo_paths;
     size_t n_geo_paths;
     struct place geo_place;

@@ -874,7 +874,9 @@ static const struct conf_field TOP_FIELDS[] = {
         .key = "state",
         .kind = CONF_PATH,
         .slot = CONF_ONE(struct file, config.state_path),
-        .help = "A file where drains survive a restart. Absent: they do not.",
+        .help =
+            "A file where drains and challenges (gslbctl acme-dns-01) survive a restart. Absent: "
+            "they do not.",
     },
     {
         .key = "control",

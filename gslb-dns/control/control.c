@@ -146,9 +146,11 @@ void control_check(const struct config *config, struct errors *errors)
 
     if (config->control.n_listen > 0)
         SSL_CTX_free(make_tls(&config->control, &own, errors));
+    scratch.acme = acme_store_new();
     if (config->state_path != NULL)
         control_load_state(&scratch, config->state_path, errors,
                            (struct place){.file = config->path});
+    acme_store_free(scratch.acme);
     free(scratch.drains);
 }
 
@@ -270,6 +272,7 @@ struct control_change *control_prepare(struct control *c, const struct config *c
     }
     if (config->state_path != NULL && !c->has_state) {
         control_load_state(c, config->state_path, errors, (struct place){.file = config->path});
+        control_acme_set_timer(c);
         c->has_state = true;
     }
     return change;

@@ -44,8 +44,10 @@ void control_acme_set_timer(struct control *c)
 static void settle(struct control *c, bool is_changed)
 {
     control_acme_set_timer(c);
-    if (is_changed)
-        c->hooks.on_health_change(c->hooks.arg);
+    if (!is_changed)
+        return;
+    (void)control_save_state(c); /* it has said so if it could not */
+    c->hooks.on_health_change(c->hooks.arg);
 }
 
 /* ---- Waiting ---- */
@@ -171,7 +173,7 @@ void control_acme_fill(const struct control *c, struct arena *a, Gslb__Update *o
 }
 
 /* What a CA asks for is base64url; no more is let in than a log line or a table can take. */
-static bool is_value(const char *value)
+bool control_acme_is_value(const char *value)
 {
     size_t n = strlen(value);
 
@@ -192,7 +194,7 @@ const char *control_acme_take(struct control *c, Gslb__AcmeRecord *const *record
         struct acme_record r = {.stamp = from->stamp, .is_removed = from->is_removed};
         uint64_t most = 1000 * (uint64_t)ACME_LIFETIME_MAX_S;
 
-        if (!wire_name_parse(str_of(from->name), &r.name) || !is_value(from->value)) {
+        if (!wire_name_parse(str_of(from->name), &r.name) || !control_acme_is_value(from->value)) {
             trouble = "a record that is none";
             continue;
         }
@@ -260,7 +262,7 @@ static bool add_challenge(struct control *c, const struct wire_name *name,
     int64_t now_ms = clock_mono_ms();
     struct acme_record r = {.name = *name, .expires_ms = now_ms + 1000 * (int64_t)lifetime_s};
 
-    if (!is_value(request->value)) {
+    if (!control_acme_is_value(request->value)) {
         text_addf(error, "the text must have 1 to %d printable characters without space, \" and \\",
                   ACME_VALUE_MAX);
         return false;

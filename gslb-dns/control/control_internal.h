@@ -193,6 +193,8 @@ void control_acme_acked(struct control *c, const struct control_node *node, uint
 /* Nobody is waited for any more. */
 void control_acme_end_waits(struct control *c);
 void control_acme_set_timer(struct control *c);
+/* Can a challenge have this text? */
+bool control_acme_is_value(const char *value);
 
 /* control_request.c */
 void control_request(struct control *c, struct control_peer *peer, const Gslb__Request *request);

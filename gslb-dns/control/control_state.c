@@ -1,22 +1,30 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * control_state: the file in which drains survive a restart. One line each, "drain EDGE REASON";
- * written whole to a neighbour and renamed over the old one, so that a crash leaves one or the
- * other. Lines that are not understood (of another version) are skipped with a warning: a node
- * that does not start would be worse than a drain that is forgotten.
+ * control_state: the file in which drains and challenges survive a restart. One line each,
+ * "drain EDGE REASON" and "challenge NAME TEXT STAMP END add|remove", the last two numbers as in
+ * struct acme_record, but END in ms of the wall clock: a node that is down for a while does not
+ * answer longer for it. Written whole to a neighbour and renamed over the old one, so that a crash
+ * leaves one or the other. Lines that are not understood (of another version) are skipped with a
+ * warning: a node that does not start would be worse than a drain that is forgotten.
  */
+#include "common/clock/clock.h"
 #include "common/log/log.h"
 #include "gslb-dns/control/control_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { STATE_MAX_BYTES = 1 << 20 };
+enum { STATE_MAX_BYTES = 4 << 20 };
+
+/* A name in text form has no space: it is \032 there. */
+#define CHALLENGE_FORMAT "%1023s %255s %" SCNu64 " %" SCNd64 " %7s"
+static_assert(WIRE_NAME_TEXT >= 1024 && ACME_VALUE_MAX == 255, "CHALLENGE_FORMAT");
 
 /* "NAME REASON", reason optional. */
 static bool read_drain(struct str rest, struct control_drain *d)
@@ -35,20 +43,57 @@ static bool read_drain(struct str rest, struct control_drain *d)
     return true;
 }
 
-static void read_line(struct control *c, struct str line, struct errors *errors, struct place at)
+static bool take_drain(struct control *c, struct str rest)
 {
-    static const struct str key = STR("drain ");
     struct control_drain d;
 
-    line = str_trim(line);
-    if (line.n == 0 || line.p[0] == '#')
-        return;
-    if (line.n > key.n && memcmp(line.p, key.p, key.n) == 0 &&
-        read_drain((struct str){line.p + key.n, line.n - key.n}, &d)) {
-        BASE_GROW(c->drains, c->n_drains, c->cap_drains);
-        c->drains[c->n_drains++] = d;
-        return;
+    if (!read_drain(rest, &d))
+        return false;
+    BASE_GROW(c->drains, c->n_drains, c->cap_drains);
+    c->drains[c->n_drains++] = d;
+    return true;
+}
+
+/* One whose time is over is no mistake. */
+static bool take_challenge(struct control *c, struct str rest)
+{
+    char line[WIRE_NAME_TEXT + ACME_VALUE_MAX + 64], name[WIRE_NAME_TEXT], word[8];
+    struct acme_record r = {0};
+    int64_t now_ms = clock_mono_ms(), end_ms;
+
+    snprintf(line, sizeof(line), "%.*s", (int)rest.n, rest.p);
+    if (rest.n >= sizeof(line) ||
+        sscanf(line, CHALLENGE_FORMAT, name, r.value, &r.stamp, &end_ms, word) != 5 ||
+        !wire_name_parse(str_of(name), &r.name) || !control_acme_is_value(r.value) ||
+        (strcmp(word, "add") != 0 && strcmp(word, "remove") != 0))
+        return false;
+    r.is_removed = word[0] == 'r';
+    r.expires_ms = now_ms + end_ms - 1000 * clock_wall_s();
+    (void)acme_store_put(c->acme, &r, now_ms);
+    return true;
+}
+
+static bool take_line(struct control *c, struct str line)
+{
+    static const struct {
+        struct str key;
+        bool (*take)(struct control *c, struct str rest);
+    } kinds[] = {{STR("drain "), take_drain}, {STR("challenge "), take_challenge}};
+
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        const struct str *key = &kinds[i].key;
+
+        if (line.n > key->n && memcmp(line.p, key->p, key->n) == 0)
+            return kinds[i].take(c, (struct str){line.p + key->n, line.n - key->n});
     }
+    return false;
+}
+
+static void read_line(struct control *c, struct str line, struct errors *errors, struct place at)
+{
+    line = str_trim(line);
+    if (line.n == 0 || line.p[0] == '#' || take_line(c, line))
+        return;
     errors_warn(errors, at, "this line of the state file is not understood and is skipped");
     errors_set_excerpt(errors, line.p, line.n);
 }
@@ -62,7 +107,8 @@ void control_load_state(struct control *c, const char *path, struct errors *erro
 
     if (has_failed(text_read_file(path, STATE_MAX_BYTES, &bytes, &n))) {
         if (errno != ENOENT)
-            errors_warn(errors, place, "cannot read the state file '%s': %s; drains are forgotten",
+            errors_warn(errors, place,
+                        "cannot read the state file '%s': %s; drains and challenges are forgotten",
                         path, strerror(errno));
         return;
     }
@@ -121,6 +167,19 @@ static struct outcome replace_file(const char *path, const struct text *t)
     return outcome;
 }
 
+static void write_challenges(const struct control *c, struct text *t)
+{
+    size_t n;
+    const struct acme_record *records = acme_store_records(c->acme, &n);
+    int64_t to_wall_ms = 1000 * clock_wall_s() - clock_mono_ms();
+    char name[WIRE_NAME_TEXT];
+
+    for (size_t i = 0; i < n; i++)
+        text_addf(t, "challenge %s %s %" PRIu64 " %" PRId64 " %s\n",
+                  wire_name_format(records[i].name.bytes, name), records[i].value, records[i].stamp,
+                  records[i].expires_ms + to_wall_ms, records[i].is_removed ? "remove" : "add");
+}
+
 struct outcome control_save_state(const struct control *c)
 {
     struct outcome outcome;
@@ -129,14 +188,15 @@ struct outcome control_save_state(const struct control *c)
 
     if (path == NULL)
         return OUTCOME_OK;
-    text_adds(&t, "# Drains that operators asked for. Written by gslb-dns.\n");
+    text_adds(&t, "# What operators asked for. Written by gslb-dns.\n");
     for (size_t i = 0; i < c->n_drains; i++)
         text_addf(&t, "drain %s %s\n", c->drains[i].name, c->drains[i].reason);
+    write_challenges(c, &t);
     outcome = replace_file(path, &t);
     if (has_failed(outcome))
         log_error("control",
-                  "cannot write the state file path=%s reason=\"%s\": drains will be "
-                  "forgotten at the next start",
+                  "cannot write the state file path=%s reason=\"%s\": drains and challenges will "
+                  "be forgotten at the next start",
                   path, strerror(errno));
     else
         sync_folder(path);

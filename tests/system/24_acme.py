@@ -5,9 +5,10 @@ between nodes that carry them."""
 import os
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
-from gslbtest import PATIENCE, TOP, case, case_table, check, check_equal, check_in, main, program_path, wait_until  # noqa: E402
+from gslbtest import PATIENCE, TOP, case, case_table, check, check_equal, check_in, main, program_path, run_program, wait_until  # noqa: E402
 from site_under_test import Site  # noqa: E402
 
 MORE = """_acme-challenge.static IN TXT "of the zone"
@@ -155,6 +156,52 @@ def a_node_that_was_away_is_named_and_told_later(site):
     for node in (ns1, ns3):
         wait_until(lambda: is_linked(node, ns2), "the link to be there again", 15)
     check_in("removed at 3 nodes", acme(ns2, "remove", "www.example.com"))
+
+
+@case
+def it_survives_a_restart_of_all_nodes(site):
+    """From their state files; and what was removed stays so."""
+    acme(site.dns_nodes[0], "add", "www.example.com", "kept", "--lifetime", "1h")
+    acme(site.dns_nodes[0], "add", "www.example.com", "short", "--lifetime", "12s")
+    acme(site.dns_nodes[1], "add", "www.example.com", "gone")
+    acme(site.dns_nodes[2], "remove", "www.example.com", "gone")
+    for node in site.dns_nodes:
+        node.kill()
+    for node in site.dns_nodes:
+        check_equal(run_program("gslb-dns", "-c", node.config_path, "--check").stderr, "")
+        node.start()
+        check_in(texts(node, "_acme-challenge.www.example.com"), ({"kept", "short"}, {"kept"}))
+    for node in site.dns_nodes:
+        wait_until(lambda: texts(node, "_acme-challenge.www.example.com") == {"kept"}, "the short one to go", 15)
+        for other in site.dns_nodes:
+            if other is not node:
+                wait_until(lambda: is_linked(node, other), "the link to be there again", 15)
+    check_in("removed at 3 nodes", acme(site.dns_nodes[1], "remove", "www.example.com"))
+
+
+@case
+def lines_of_a_state_file_that_mean_nothing(site):
+    """They are skipped with a warning each, and the others are taken."""
+    node = site.dns_nodes[2]
+    node.kill()
+    end = int(time.time() * 1000) + 600000
+    long = "x" * 256
+    bad = ["challenge", "challenge x.example.com", f"challenge a..b t 1 {end} add", f"challenge x.example.com t x {end} add",
+           f"challenge x.example.com t 1 {end} perhaps", f"challenge x.example.com {long} 1 {end} add",
+           f'challenge x.example.com a"b 1 {end} add', f"challenge {'x' * 1500} t 1 {end} add"]
+    site.path("ns3.state").write_text("\n".join([*bad, f"challenge x.example.com. t 1 {end} add",
+                                                "challenge x.example.com. over 1 1000 add", ""]))
+    node.start()
+    check_equal(len(node.program.log_lines(r"ns3\.state:\d+: .*not understood")), len(bad))
+    check_equal(texts(node, "x.example.com"), {"t"})
+    for other in site.dns_nodes[:2]:
+        wait_until(lambda: is_linked(node, other) and is_linked(other, node), "the links", 15)
+    wait_until(lambda: texts(site.dns_nodes[0], "x.example.com") == {"t"}, "others to know it")
+    node.stop()
+    site.path("ns3.state").unlink()
+    node.start()
+    for other in site.dns_nodes[:2]:
+        wait_until(lambda: is_linked(node, other) and is_linked(other, node), "the links", 15)
 
 
 @case
