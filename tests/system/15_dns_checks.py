@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """What toy authoritative servers get wrong: 48 behaviours that resolvers, validators and operators
-rely on, one function each, check_NN_what, in the order of their numbers.
+rely on, one function each, check_NN_what, in the order of their numbers; here and in the files
+whose names begin like this one's. tests/lib/list-checks lists them.
 
 Each asks the running program the one question that tells; the files beside this one, one per area,
 go into every corner.

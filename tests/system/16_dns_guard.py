@@ -11,11 +11,13 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 import dns.flags  # noqa: E402
 import dns.message  # noqa: E402
+import dns.query  # noqa: E402
 import dns.rcode  # noqa: E402
 
 from dns_client import addresses_of, records_of  # noqa: E402
 from dns_packets import COOKIE, TXT, opt, option, packet, question  # noqa: E402
-from gslbtest import case, case_table, check, check_equal, check_in, main, run_program  # noqa: E402
+from gslbtest import (PATIENCE, case, case_table, check, check_equal, check_in, main,  # noqa: E402
+                      run_program)
 from site_under_test import Site  # noqa: E402
 
 CLIENT = b"12345678"
@@ -240,8 +242,9 @@ def above_the_limit_a_client_that_knows_cookies_gets_one(site):
 
 
 @case
-def a_flood_touches_no_bystander_with_a_cookie(site):
-    """Forged in the bystander's own name and in those of a thousand others, in his /24 and /18."""
+def a_flood_touches_no_bystander_with_a_cookie_or_by_tcp(site):
+    """Forged in the bystander's own name and in those of 199 others, in his /24 and /18: 16000
+    queries."""
     node = site.dns_nodes[1]
     good = learn(node, "127.30.0.9")
     sockets = []
@@ -257,6 +260,9 @@ def a_flood_touches_no_bystander_with_a_cookie(site):
             answer = ask_from(node, with_cookie(good), "127.30.0.9")
             check(answer is not None, "the bystander is answered")
             check_equal((answer[2] & 2, len(records_of(dns.message.from_wire(answer)))), (0, 1))
+            answer = dns.query.tcp(dns.message.make_query("static.example.com", "A"), "127.0.0.1",
+                                   port=node.port, source="127.30.0.9", timeout=5 * PATIENCE)
+            check_equal(len(answer.answer), 1, "and by TCP without one")
     finally:
         for sock in sockets:
             sock.close()
