@@ -45,7 +45,8 @@ struct answer_context {
     struct wire_name names[2];  /* the chain's current name and the next */
     struct addr clients[GROUP]; /* those that PROXY headers name */
     struct link chain[CHAIN_MAX];
-    size_t n_chain; /* those before the current name */
+    size_t n_chain;           /* those before the current name */
+    struct tsig_session tsig; /* of the query that is being answered, if it is signed */
     struct slot slots[GROUP];
 };
 
@@ -60,8 +61,8 @@ static void read_query(struct answer_context *c, const struct world *w, struct a
                        size_t i);
 static void fetch_node(const struct world *w, const struct slot *s);
 static void find_name(const struct world *w, const struct answer_query *io, struct slot *s);
-static uint32_t compose(struct answer_context *c, const struct world *w,
-                        const struct answer_query *io, struct slot *s);
+static uint32_t compose(struct answer_context *c, const struct world *w, struct answer_query *io,
+                        struct slot *s);
 
 void answer_batch(struct answer_context *c, struct answer_query *queries, size_t n)
 {
@@ -182,8 +183,8 @@ static enum answer_counter rcode_counter(enum wire_rcode rcode)
     return counters[rcode];
 }
 
-static uint32_t compose(struct answer_context *c, const struct world *w,
-                        const struct answer_query *io, struct slot *s)
+static uint32_t compose(struct answer_context *c, const struct world *w, struct answer_query *io,
+                        struct slot *s)
 {
     enum guard_verdict guard = GUARD_PASS;
     struct message m;
@@ -191,12 +192,21 @@ static uint32_t compose(struct answer_context *c, const struct world *w,
     if (s->verdict == WIRE_DROP_RUNT || s->verdict == WIRE_DROP_RESPONSE)
         return 0;
     message_begin(&m, io, &s->q, w);
+    if (unlikely(s->q.tsig_at != 0))
+        message_accept_tsig(&m, &c->tsig, &s->q, w, c->counters);
     if (unlikely(guard_is_due(&s->q, w)))
         guard = guard_judge(&c->guard, &m, &s->q, w);
-    if (unlikely(guard == GUARD_DROP))
+    if (unlikely(guard == GUARD_DROP)) {
+        message_drop(&m);
         return 0;
-    if (unlikely(guard == GUARD_STOP)) {
+    }
+    if (unlikely(guard == GUARD_STOP) || unlikely(m.rcode != WIRE_NOERROR)) {
         ; /* m is what is due */
+    } else if (unlikely(s->verdict == WIRE_TRANSFER)) {
+        if (!has_failed(message_begin_transfer(&m, &s->q, w))) {
+            count(c, ANSWER_COUNTER_NOERROR);
+            return message_send_transfer(&m, io);
+        }
     } else if (s->verdict != WIRE_OK) {
         explain_verdict(&m, s, w);
     } else if (unlikely(w == NULL)) {
@@ -216,9 +226,7 @@ static void explain_verdict(struct message *m, const struct slot *s, const struc
     if (s->verdict == WIRE_CHAOS && chaos_answer(m, &s->q, w))
         return;
     m->rcode = wire_verdict_rcode(s->verdict);
-    if (s->verdict == WIRE_BAD_TRANSFER)
-        m->ede = EDE_PROHIBITED;
-    else if (s->verdict == WIRE_CHAOS)
+    if (s->verdict == WIRE_CHAOS)
         m->ede = EDE_NOT_AUTHORITATIVE;
     else if (s->verdict == WIRE_BAD_CLASS || s->verdict == WIRE_BAD_OPCODE)
         m->ede = EDE_NOT_SUPPORTED;

@@ -68,6 +68,11 @@
       "Answers above the limit: what was done.")                                                   \
     X(LIMIT_BADCOOKIE, "gslb_dns_rate_limited_total{action=\"badcookie\"}",                        \
       "Answers above the limit: what was done.")                                                   \
+    X(TSIG_OK, "gslb_dns_tsig_total{verdict=\"ok\"}", "Signed queries, by verdict.")               \
+    X(TSIG_BADKEY, "gslb_dns_tsig_total{verdict=\"badkey\"}", "Signed queries, by verdict.")       \
+    X(TSIG_BADSIG, "gslb_dns_tsig_total{verdict=\"badsig\"}", "Signed queries, by verdict.")       \
+    X(TSIG_BADTIME, "gslb_dns_tsig_total{verdict=\"badtime\"}", "Signed queries, by verdict.")     \
+    X(TSIG_OTHER, "gslb_dns_tsig_total{verdict=\"malformed\"}", "Signed queries, by verdict.")     \
     X(NODATA, "gslb_dns_nodata_total", "NOERROR answers that say: no records of this type.")       \
     X(REFERRAL, "gslb_dns_referrals_total", "Answers that refer to a child zone.")                 \
     X(TRUNCATED, "gslb_dns_truncated_total", "Answers with TC, to be asked again by TCP.")         \
@@ -181,6 +186,10 @@ void answer_context_free(struct answer_context *c);
 /* Answers n queries; each one's out and out_bytes are set. Before the first world is published
  * everything is SERVFAIL. Hot path. */
 void answer_batch(struct answer_context *c, struct answer_query *queries, size_t n);
+
+/* The messages that follow the one in a query's out, as struct net_handler wants them. */
+uint32_t answer_next(struct answer_context *c, struct answer_stream *s, uint8_t *out, uint32_t cap);
+void answer_abandon(struct answer_stream *s);
 
 /* Why a client gets what it gets: the path that answer_batch takes, without the bytes. */
 enum answer_reason {

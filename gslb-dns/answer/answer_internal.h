@@ -6,6 +6,7 @@
 #include "common/bytes/bytes.h"
 #include "gslb-dns/answer/answer.h"
 #include "gslb-dns/cookie/cookie.h"
+#include "gslb-dns/transfer/transfer.h"
 
 enum {
     CHAIN_MAX = 16,         /* CNAME and DNAME links in one answer */
@@ -48,6 +49,8 @@ struct message {
     enum ede ede;
     const char *ede_text;         /* with EDE_OTHER */
     uint8_t cookie[COOKIE_BYTES]; /* where message_has_cookie: guard_judge's */
+    struct tsig_session *tsig;    /* the answer is to be signed; NULL: it is not */
+    struct answer_stream *stream;
 
     /* The name that is being answered: the question's, then the last link of the chain. */
     const struct wire_name *name;
@@ -187,7 +190,20 @@ uint32_t opt_size(const struct wire_query *q, const struct world *w,
                   enum answer_transport transport);
 /* Writes it behind the last record; others of its options come as far as they fit. */
 void opt_write(struct message *m, const struct wire_query *q, const struct world *w);
-/* OPT and header; the message's size. */
+/* Judges the query's TSIG and keeps room for the answer's; the RCODE tells if it is bad. */
+void message_accept_tsig(struct message *m, struct tsig_session *session,
+                         const struct wire_query *q, const struct world *w,
+                         struct metrics_block *counters);
+/* Ends what message_accept_tsig began, without an answer. */
+void message_drop(struct message *m);
+/* A zone transfer: m->stream, which then takes the place of all else. Failure: the RCODE is set. */
+MUST_USE struct outcome message_begin_transfer(struct message *m, const struct wire_query *q,
+                                               const struct world *w);
+/* Its first message; the rest goes to the query's stream. */
+uint32_t message_send_transfer(struct message *m, struct answer_query *io);
+/* Adds the signature that m->tsig asks for, and ends the session. */
+void message_sign(struct message *m);
+/* OPT, header, signature; the message's size. */
 uint32_t message_finish(struct message *m, const struct wire_query *q, const struct world *w);
 
 #endif

@@ -3,7 +3,7 @@
  * What a query must pass before it is answered: its cookie is judged, and by UDP its client's
  * address charged.
  *
- *   cookie valid, or a stream ─▶ pass, whatever others do in the client's name
+ *   cookie or TSIG valid, or a stream ─▶ pass, whatever others do in the client's name
  *   cookie demanded           ─▶ BADCOOKIE, with a good one
  *   above the limit           ─▶ BADCOOKIE for a client that knows cookies, else TC or nothing
  *
@@ -78,6 +78,12 @@ static enum guard_verdict hold(struct guard *g, struct message *m, const struct 
     return GUARD_STOP;
 }
 
+/* By a key of ours: the client is who it says it is. */
+static bool is_signed(const struct message *m)
+{
+    return m->tsig != NULL && m->tsig->verdict == TSIG_OK;
+}
+
 enum guard_verdict guard_judge(struct guard *g, struct message *m, const struct wire_query *q,
                                const struct world *w)
 {
@@ -87,7 +93,7 @@ enum guard_verdict guard_judge(struct guard *g, struct message *m, const struct 
     read_clocks(g);
     if (has_cookie)
         cookie = judge_cookie(g, m, q, w);
-    if (answer_is_stream(m->io->transport) || cookie == COOKIE_VALID)
+    if (answer_is_stream(m->io->transport) || cookie == COOKIE_VALID || is_signed(m))
         return GUARD_PASS;
     if (has_cookie && w->cookie_rule == WORLD_COOKIE_ALWAYS && q->has_question)
         return demand_cookie(m);

@@ -42,6 +42,7 @@ void message_begin(struct message *m, const struct answer_query *io, const struc
     m->is_authoritative = m->is_truncated = false;
     m->scope = 0;
     m->ede = EDE_NONE;
+    m->tsig = NULL;
     m->name = &q->qname;
     m->name_at = WIRE_HEADER;
     m->apex_at = WIRE_HEADER;
@@ -203,5 +204,7 @@ uint32_t message_finish(struct message *m, const struct wire_query *q, const str
     if (q->has_edns)
         opt_write(m, q, w);
     put_header(m, q);
+    if (unlikely(m->tsig != NULL))
+        message_sign(m);
     return m->at;
 }

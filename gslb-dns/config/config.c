@@ -304,6 +304,7 @@ static void build(struct check *k)
     build_region_order(k);
     build_services(k);
     check_zones(k);
+    config_read_transfers(k->f, k->arena, k->config);
     conf_index_free(&k->regions);
 }
 

@@ -62,12 +62,56 @@ struct config_dnssec {
 /* What a zone's SOA serial must do when its data changes. */
 enum config_serial { CONFIG_SERIAL_WARN, CONFIG_SERIAL_STRICT, CONFIG_SERIAL_ANY };
 
+/* A secret that this node shares with other servers (RFC 8945). */
+struct config_tsig_key {
+    const char *name; /* without the final dot */
+    struct place place;
+    const char *algorithm; /* a name that tsig knows */
+    const char *secret;    /* base64; or */
+    const char *secret_path;
+};
+
+enum { CONFIG_NO_KEY = UINT32_MAX };
+
+/* Who may do something: whoever asks from there, signed by that key. */
+struct config_client {
+    struct prefix from; /* family 0: from anywhere */
+    uint32_t key;       /* index in tsig_keys; CONFIG_NO_KEY: unsigned will do */
+};
+
+/* Another name server. */
+struct config_server {
+    struct addr at;
+    uint32_t key;         /* index in tsig_keys; CONFIG_NO_KEY: messages are not signed */
+    const char *tls_name; /* what its certificate must name; NULL: without TLS */
+};
+
+/* Texts of the file that name peers and servers. */
+struct config_list {
+    const char *const *texts;
+    const struct place *places;
+    size_t n;
+};
+
+/* What a service's name is in an outgoing zone transfer. */
+enum config_steered { CONFIG_STEERED_ADDRESSES, CONFIG_STEERED_OMIT };
+
+struct config_zone_transfers {
+    const struct config_client *allow; /* may transfer the zone from here; none: nobody */
+    size_t n_allow;
+    const struct config_server *notify; /* are told when the zone has changed */
+    size_t n_notify;
+    enum config_steered steered;
+    struct config_list allow_text, notify_text;
+};
+
 struct config_zone {
     const char *name; /* without the final dot; "." for the root */
     const char *path; /* of its zone file */
     enum config_serial serial;
     struct place place;
     struct config_dnssec dnssec;
+    struct config_zone_transfers transfers;
 };
 
 /* When an edge leaves the answers and comes back (gdnsd's down_thresh and up_thresh). */
@@ -172,6 +216,8 @@ struct config {
     const uint16_t *region_order; /* for clients without a location: all regions */
     const struct config_service *services;
     size_t n_services;
+    const struct config_tsig_key *tsig_keys;
+    size_t n_tsig_keys;
     const struct config_zone *zones;
     size_t n_zones;
     struct config_health health;

@@ -54,4 +54,7 @@ extern const struct conf_struct config_identity_schema;
 /* Fills c->secrets from its file. */
 void config_read_secrets(struct conf *f, struct config_cookies *c, struct errors *errors);
 
+/* The lists of peers and servers, by the keys that they name. */
+void config_read_transfers(struct conf *f, struct arena *a, struct config *c);
+
 #endif

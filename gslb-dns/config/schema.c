@@ -48,6 +48,11 @@ static const char *check_service_name(struct str *name)
     return check_dns_name(name, "-_");
 }
 
+static const char *check_key_name(struct str *name)
+{
+    return check_dns_name(name, "-_");
+}
+
 static const char *check_nsid(struct str text)
 {
     return text.n > 128 ? "must have at most 128 bytes" : NULL;
@@ -445,6 +450,50 @@ static const struct conf_choice SERIALS[] = {
     {NULL, 0},
 };
 
+/* tsig's algorithms; a unit test keeps the two lists alike. */
+static const struct conf_choice TSIG_ALGORITHMS[] = {
+    {"hmac-sha256", 0}, {"hmac-sha384", 0}, {"hmac-sha512", 0},
+    {"hmac-sha224", 0}, {"hmac-sha1", 0},   {NULL, 0},
+};
+
+static const struct conf_field TSIG_KEY_FIELDS[] = {
+    {
+        .key = "algorithm",
+        .kind = CONF_WORD,
+        .slot = CONF_ONE(struct config_tsig_key, algorithm),
+        .choices = TSIG_ALGORITHMS,
+        .preset = "hmac-sha256",
+        .help = "How messages are digested.",
+    },
+    {
+        .key = "secret-file",
+        .kind = CONF_FILE,
+        .slot = CONF_ONE(struct config_tsig_key, secret_path),
+        .help = "A file with the secret: its base64 alone, or the key statement that tsig-keygen "
+                "prints. It must not be readable by others.",
+    },
+    {
+        .key = "secret",
+        .kind = CONF_STRING,
+        .slot = CONF_ONE(struct config_tsig_key, secret),
+        .help = "The secret itself, base64, where this file is safe from others' eyes.",
+    },
+};
+static const struct conf_struct TSIG_KEY = {
+    .what = "key",
+    .size = sizeof(struct config_tsig_key),
+    CONF_FIELDS(TSIG_KEY_FIELDS),
+    .name = CONF_AT(struct config_tsig_key, name),
+    .place = CONF_AT(struct config_tsig_key, place),
+    .check_name = check_key_name,
+};
+
+static const struct conf_choice STEERED[] = {
+    {"addresses", CONFIG_STEERED_ADDRESSES},
+    {"omit", CONFIG_STEERED_OMIT},
+    {NULL, 0},
+};
+
 static const struct conf_field ZONE_FIELDS[] = {
     {
         .key = "file",
@@ -473,6 +522,36 @@ static const struct conf_field ZONE_FIELDS[] = {
                 "does not grow (RFC 1982), so that secondaries do not notice: warn takes the new "
                 "data with a warning, strict keeps the running version as if the file were broken, "
                 "any says nothing.",
+    },
+    {
+        .key = "allow-transfer",
+        .kind = CONF_STRING,
+        .slot = CONF_LIST(struct config_zone, transfers.allow_text.texts, transfers.allow_text.n),
+        .item_places = CONF_AT(struct config_zone, transfers.allow_text.places),
+        .expects = "an address or prefix, \"key NAME\", or both",
+        .help = "Who may transfer the zone from here (AXFR and IXFR, over TCP and TLS): addresses, "
+                "prefixes, \"key NAME\" of tsig-keys, or an address and its key: "
+                "[192.0.2.0/24, 2001:db8::1 key backup]. Absent: nobody.",
+    },
+    {
+        .key = "notify",
+        .kind = CONF_STRING,
+        .slot = CONF_LIST(struct config_zone, transfers.notify_text.texts, transfers.notify_text.n),
+        .item_places = CONF_AT(struct config_zone, transfers.notify_text.places),
+        .max_items = 256,
+        .expects = "an address, perhaps with \"key NAME\"",
+        .help = "Secondaries that are told when the zone has changed (RFC 1996): addresses, with "
+                "their port unless it is 53, and perhaps \"key NAME\".",
+    },
+    {
+        .key = "steered",
+        .kind = CONF_ENUM,
+        .slot = CONF_ONE(struct config_zone, transfers.steered),
+        .choices = STEERED,
+        .preset = "addresses",
+        .help = "What the zone's services are in transfers: all of their healthy addresses at "
+                "that moment, or omit: nothing. A signed zone always has them, and where none of "
+                "a family is healthy, all of that family.",
     },
 };
 static const struct conf_struct ZONE = {
@@ -916,6 +995,15 @@ static const struct conf_field TOP_FIELDS[] = {
         .expects = "the name of a region",
         .help = "The order of regions for clients without a location. Regions that it leaves out "
                 "follow in the order of the file.",
+    },
+    {
+        .key = "tsig-keys",
+        .kind = CONF_STRUCT,
+        .slot = CONF_MAP(struct file, config.tsig_keys, config.n_tsig_keys),
+        .of = &TSIG_KEY,
+        .max_items = 10000,
+        .help = "Secrets shared with other servers (TSIG, RFC 8945), by the name that both sides "
+                "have for them. A query that is signed by one of them gets a signed answer.",
     },
     {
         .key = "zones",

@@ -38,7 +38,7 @@ struct generation *generation_reload(const struct generation_wish *wish,
 {
     struct generation *g;
     struct shared_config *config = find_config(wish, previous, errors);
-    bool has_signers, has_zones, has_steering;
+    bool has_signers, has_keys, has_zones, has_steering;
 
     if (config == NULL)
         return NULL;
@@ -49,10 +49,12 @@ struct generation *generation_reload(const struct generation_wish *wish,
     g->signatures =
         previous != NULL ? steered_signatures_hold(previous->signatures) : steered_signatures_new();
     has_signers = !has_failed(generation_load_signers(g, wish, previous, clock_wall_s(), errors));
+    has_keys = !has_failed(generation_load_tsig_keys(g, errors));
     has_zones = !has_failed(generation_load_zones(g, wish, previous, errors));
     has_steering = !has_failed(generation_load_steering(g, previous, errors));
     generation_load_guard(g, previous);
-    if (has_signers && has_zones && has_steering) {
+    if (has_signers && has_keys && has_zones && has_steering) {
+        generation_list_zones(g);
         generation_sign_steered(g);
         return g;
     }
@@ -73,6 +75,7 @@ void generation_free(struct generation *g)
         return;
     generation_free_guard(g);
     generation_free_steering(g);
+    generation_free_transfers(g);
     generation_free_zones(g);
     steered_signatures_release(g->signatures);
     generation_free_signers(g);

@@ -60,6 +60,8 @@ struct generation {
     bool *is_read;                /* by this load */
     struct zone **zone_array;
     struct zone_set *zone_set;
+    struct tsig_key **tsig_keys;  /* by the configuration's index */
+    struct world_zone *zone_list; /* sorted by where the zones lie */
     size_t n_fresh_zones, n_broken_zones;
     struct shared_steering *steering;
     struct world_service *services;
@@ -108,6 +110,12 @@ MUST_USE struct outcome generation_load_zones(struct generation *g,
                                               const struct generation *previous,
                                               struct errors *errors);
 void generation_free_zones(struct generation *g);
+
+/* Makes g->tsig_keys of the configuration's secrets. */
+MUST_USE struct outcome generation_load_tsig_keys(struct generation *g, struct errors *errors);
+/* Fills g->zone_list, when the zones and the keys are there. */
+void generation_list_zones(struct generation *g);
+void generation_free_transfers(struct generation *g);
 
 /* Fills g->steering and g->services. */
 MUST_USE struct outcome generation_load_steering(struct generation *g,

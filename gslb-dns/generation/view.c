@@ -195,6 +195,95 @@ static void make_all_down(struct arena *a, const struct generation *g,
     }
 }
 
+/* ---- As a whole, for transfers ---- */
+
+/* Adds records that are not there yet. */
+static uint8_t *add_new(uint8_t *begin, uint8_t *end, const struct world_addresses *from,
+                        size_t record_bytes)
+{
+    for (uint32_t i = 0; i < from->count; i++) {
+        const uint8_t *record = from->wire + i * record_bytes, *p = begin;
+
+        while (p < end && memcmp(p, record, record_bytes) != 0)
+            p += record_bytes;
+        if (p == end) {
+            memcpy(end, record, record_bytes);
+            end += record_bytes;
+        }
+    }
+    return end;
+}
+
+static struct world_addresses unite(struct arena *a, const struct source *from, uint32_t ttl_s,
+                                    const struct world_site *sites, size_t n, uint8_t family)
+{
+    size_t record_bytes = family == 4 ? WORLD_A_BYTES : WORLD_AAAA_BYTES, count = 0;
+    size_t sig_bytes = from->signer != NULL ? steered_signatures_bound(from->signer) : 0;
+    struct world_addresses out = {0};
+    struct source whole = *from;
+    uint8_t *wire, *end;
+
+    for (size_t i = 0; i < n; i++)
+        count += family == 4 ? sites[i].a.count : sites[i].aaaa.count;
+    if (count == 0)
+        return out;
+    out.wire = wire = end = arena_alloc(a, count * record_bytes + sig_bytes);
+    for (size_t i = 0; i < n; i++)
+        end = add_new(wire, end, family == 4 ? &sites[i].a : &sites[i].aaaa, record_bytes);
+    out.count = (uint32_t)((size_t)(end - wire) / record_bytes);
+    whole.max_addresses = out.count;
+    if (from->signer != NULL)
+        add_signatures(&whole, family == 4 ? WIRE_A : WIRE_AAAA, ttl_s, wire, record_bytes, &out);
+    return out;
+}
+
+/* All that the service could ever give of a family. */
+static struct world_addresses unite_all(struct arena *a, const struct generation *g,
+                                        const struct source *from,
+                                        const struct config_service *service, uint8_t family)
+{
+    struct source all = *from;
+    struct world_service_view view;
+    struct world_addresses out;
+    struct world_site fallback;
+
+    all.choice = EDGES_ALL;
+    make_sites(a, g, service, &all, &view);
+    out = unite(a, from, service->ttl_s, view.sites, service->n_regions, family);
+    if (out.count > 0)
+        return out;
+    all.list = service->fallback;
+    all.n_list = service->n_fallback;
+    fallback = make_site(a, &all, service->ttl_s);
+    return unite(a, from, service->ttl_s, &fallback, 1, family);
+}
+
+/* A signed zone's chain promises the families that the service has; where none of one is healthy,
+ * all of it goes out rather than a zone that contradicts itself. */
+static void make_whole(struct arena *a, const struct generation *g, const struct source *from,
+                       const struct config_service *service, struct world_service_view *out)
+{
+    size_t n = out->mode == WORLD_FALLBACK ? 1 : service->n_regions;
+
+    if (out->sites != NULL) {
+        out->whole.a = unite(a, from, service->ttl_s, out->sites, n, 4);
+        out->whole.aaaa = unite(a, from, service->ttl_s, out->sites, n, 6);
+    }
+    if (from->signer == NULL)
+        return;
+    if (out->whole.a.count == 0)
+        out->whole.a = unite_all(a, g, from, service, 4);
+    if (out->whole.aaaa.count == 0)
+        out->whole.aaaa = unite_all(a, g, from, service, 6);
+}
+
+static bool goes_out(const struct generation *g, size_t service)
+{
+    const struct config_zone_transfers *t = &g->config->zones[g->homes[service]].transfers;
+
+    return t->n_allow > 0 && t->steered == CONFIG_STEERED_ADDRESSES;
+}
+
 static struct source source_of(const struct generation *g, size_t i, const struct health *health)
 {
     const struct config_service *service = &g->config->services[i];
@@ -220,6 +309,8 @@ static void make_view(struct arena *a, const struct generation *g, const struct 
     out->mode = WORLD_STEER;
     if (!make_sites(a, g, service, &from, out))
         make_all_down(a, g, service, &from, out);
+    if (goes_out(g, i))
+        make_whole(a, g, &from, service, out);
 }
 
 void generation_sign_steered(const struct generation *g)
@@ -257,6 +348,10 @@ struct world *generation_make_world(const struct generation *g, const struct hea
         .services = g->services,
         .views = views,
         .n_services = c->n_services,
+        .zone_list = g->zone_list,
+        .n_zones = c->n_zones,
+        .tsig_keys = (const struct tsig_key *const *)g->tsig_keys,
+        .n_tsig_keys = c->n_tsig_keys,
         .udp_payload_bytes = (uint16_t)c->udp_payload_bytes,
         .nsid = c->nsid,
         .generation = number,

@@ -15,6 +15,7 @@
 #include "gslb-dns/main/keys.h"
 #include "gslb-dns/main/listens.h"
 #include "gslb-dns/main/node_internal.h"
+#include "gslb-dns/transfer/transfer.h"
 
 #include <inttypes.h>
 #include <malloc.h>
@@ -423,6 +424,7 @@ static void on_metrics(void *arg, struct text *out)
 
     metrics_write_build(out, "gslb-dns");
     metrics_write(&n->metrics, out);
+    transfer_write_metrics(out);
     listens_write_metrics(n->server, out);
     xdp_write_metrics(n->xdp, out);
     write_gauge(out, "gslb_dns_loaded_timestamp_seconds", "When the configuration was loaded.",
@@ -471,6 +473,11 @@ static void answer(void *context, struct answer_query *queries, size_t n)
     answer_batch(context, queries, n);
 }
 
+static uint32_t next(void *context, struct answer_stream *s, uint8_t *out, uint32_t cap)
+{
+    return answer_next(context, s, out, cap);
+}
+
 static void close_context(void *context)
 {
     answer_context_free(context);
@@ -478,8 +485,12 @@ static void close_context(void *context)
 
 static struct outcome start_server(struct node *n, struct errors *errors)
 {
-    struct net_handler handler = {
-        .open = open_context, .answer = answer, .close = close_context, .arg = n};
+    struct net_handler handler = {.open = open_context,
+                                  .answer = answer,
+                                  .next = next,
+                                  .abandon = answer_abandon,
+                                  .close = close_context,
+                                  .arg = n};
 
     n->server = listens_start(generation_config(n->generation), &handler, &n->metrics, errors);
     if (n->server == NULL)

@@ -179,21 +179,6 @@ bool tsig_read(const uint8_t *message, size_t n, size_t at, struct tsig_record *
     return !r.is_bad && reader_left(&r) == 0;
 }
 
-/* Steps over a name, compressed or not. */
-static bool skip_name(struct reader *r)
-{
-    for (;;) {
-        uint8_t length = reader_u8(r);
-
-        if (r->is_bad || length == 0)
-            return !r->is_bad;
-        if (length >= 0xc0)
-            return reader_take(r, 1) != NULL;
-        if (length > 63 || reader_take(r, length) == NULL)
-            return false;
-    }
-}
-
 bool tsig_find(const uint8_t *message, size_t n, struct tsig_record *out)
 {
     struct reader r = reader_of(message, n);
@@ -204,7 +189,7 @@ bool tsig_find(const uint8_t *message, size_t n, struct tsig_record *out)
     if (header == NULL)
         return false;
     for (unsigned i = bytes_get_u16(header + 4); i > 0; i--)
-        if (!skip_name(&r) || reader_take(&r, 4) == NULL)
+        if (!wire_skip_name(&r, message) || reader_take(&r, 4) == NULL)
             return false;
     n_records = (unsigned)bytes_get_u16(header + 6) + bytes_get_u16(header + 8) +
                 bytes_get_u16(header + 10);
@@ -212,7 +197,7 @@ bool tsig_find(const uint8_t *message, size_t n, struct tsig_record *out)
         size_t at = (size_t)(r.p - message);
         const uint8_t *fixed;
 
-        if (!skip_name(&r) || (fixed = reader_take(&r, 10)) == NULL ||
+        if (!wire_skip_name(&r, message) || (fixed = reader_take(&r, 10)) == NULL ||
             reader_take(&r, bytes_get_u16(fixed + 8)) == NULL)
             return false;
         if (bytes_get_u16(fixed) != WIRE_TSIG)

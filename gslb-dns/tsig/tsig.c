@@ -214,6 +214,13 @@ enum tsig_verdict tsig_accept(struct tsig_session *s, const struct tsig_key *con
     return s->verdict;
 }
 
+size_t tsig_room(const struct tsig_session *s)
+{
+    const struct tsig_algorithm *a = tsig_algorithm(s->algorithm);
+
+    return s->key.length + 10u + a->wire.length + 16u + a->mac_bytes + 6u;
+}
+
 /* BADKEY and BADSIG: an empty MAC, and nothing is digested (section 5.3.2). */
 static size_t put_unsigned(const struct tsig_session *s, uint8_t *message, size_t n)
 {

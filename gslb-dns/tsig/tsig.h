@@ -81,6 +81,8 @@ struct tsig_session {
 enum tsig_verdict tsig_accept(struct tsig_session *s, const struct tsig_key *const *keys, size_t n,
                               const uint8_t *message, const struct tsig_record *record,
                               uint64_t now_s);
+/* What tsig_sign will add, at most TSIG_ROOM: to be kept back before an answer is composed. */
+size_t tsig_room(const struct tsig_session *s);
 /* Server: adds the record to a message of n bytes with room for TSIG_ROOM more; the new size. */
 size_t tsig_sign(struct tsig_session *s, uint8_t *message, size_t n, uint64_t now_s);
 

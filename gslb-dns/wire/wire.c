@@ -13,6 +13,7 @@
 enum {
     FLAG_QR = 0x80,
     OPCODE_MASK = 0x78,
+    OPCODE_NOTIFY = 4 << 3,
     LABEL_MAX = 63,
     RECORD_FIXED = 10, /* type, class, TTL, length of RDATA */
     POINTER_MARK = 0xc0,
@@ -77,8 +78,7 @@ bool wire_name_read(const uint8_t *wire, size_t n, struct wire_name *out)
     return true;
 }
 
-/* Steps over a name that may be compressed; false: not a name. */
-static bool skip_name(struct reader *r, const uint8_t *packet)
+bool wire_skip_name(struct reader *r, const uint8_t *packet)
 {
     const uint8_t *start = r->p;
 
@@ -205,11 +205,12 @@ static enum wire_verdict read_records(struct wire_query *q, struct reader *r, un
                                       const uint8_t *packet, bool is_additional)
 {
     for (; n > 0; n--) {
-        bool is_root = r->p < r->end && *r->p == 0;
+        const uint8_t *begin = r->p;
+        bool is_root = begin < r->end && *begin == 0;
         const uint8_t *fixed;
         unsigned type;
 
-        if (!skip_name(r, packet) || (fixed = reader_take(r, RECORD_FIXED)) == NULL ||
+        if (!wire_skip_name(r, packet) || (fixed = reader_take(r, RECORD_FIXED)) == NULL ||
             reader_take(r, bytes_get_u16(fixed + 8)) == NULL)
             return WIRE_BAD_RECORD;
         type = bytes_get_u16(fixed);
@@ -219,7 +220,9 @@ static enum wire_verdict read_records(struct wire_query *q, struct reader *r, un
                 return verdict;
         } else if (type == WIRE_TSIG) {
             /* The last record of the message, RFC 8945 section 5.1. */
-            return is_additional && n == 1 ? WIRE_BAD_TSIG : WIRE_BAD_RECORD;
+            if (!is_additional || n != 1)
+                return WIRE_BAD_RECORD;
+            q->tsig_at = (uint16_t)(begin - packet);
         }
     }
     return WIRE_OK;
@@ -250,7 +253,7 @@ static enum wire_verdict judge_question(const struct wire_query *q)
     if (unlikely(q->qclass != WIRE_CLASS_IN))
         return q->qclass == WIRE_CLASS_CH ? WIRE_CHAOS : WIRE_BAD_CLASS;
     if (q->qtype == WIRE_AXFR || q->qtype == WIRE_IXFR)
-        return WIRE_BAD_TRANSFER;
+        return WIRE_TRANSFER;
     /* Q and meta types: RFC 6895 section 3.1; NXNAME: RFC 9824 section 3.5. */
     if ((q->qtype >= WIRE_NXNAME && q->qtype < WIRE_ANY) || q->qtype == WIRE_OPT)
         return WIRE_BAD_METATYPE;
@@ -270,18 +273,26 @@ static void begin_query(struct wire_query *q, const uint8_t *packet)
     q->has_nsid = q->has_keepalive = q->has_padding = false;
     q->cookie_bytes = 0;
     q->cookie = NULL;
+    q->tsig_at = 0;
 }
 
 /* What goes back whatever the opcode means: the question, and an OPT for an OPT (RFC 6891 section
- * 6.1.1), as far as the message is laid out like a query. */
-static void read_other_opcode(struct wire_query *q, struct reader *r, const uint8_t *packet)
+ * 6.1.1), as far as the message is laid out like a query. That is so of NOTIFY, which may bring an
+ * SOA as a hint (RFC 1996 section 3.7). */
+static enum wire_verdict read_other_opcode(struct wire_query *q, struct reader *r,
+                                           const uint8_t *packet)
 {
     unsigned questions = bytes_get_u16(packet + 4);
     unsigned others = bytes_get_u16(packet + 6) + bytes_get_u16(packet + 8);
+    bool is_notify = (q->flags_high & OPCODE_MASK) == OPCODE_NOTIFY;
+    bool is_whole = questions == 1 && read_question(q, r) &&
+                    read_records(q, r, others, packet, false) == WIRE_OK &&
+                    read_records(q, r, bytes_get_u16(packet + 10), packet, true) == WIRE_OK;
 
-    if (questions == 1 && read_question(q, r) &&
-        read_records(q, r, others, packet, false) == WIRE_OK)
-        (void)read_records(q, r, bytes_get_u16(packet + 10), packet, true);
+    if (!is_notify)
+        return WIRE_BAD_OPCODE;
+    return is_whole && q->qclass == WIRE_CLASS_IN && q->qtype == WIRE_SOA ? WIRE_NOTIFY
+                                                                          : WIRE_BAD_NOTIFY;
 }
 
 enum wire_verdict wire_parse_query(struct wire_query *q, const uint8_t *packet, size_t n)
@@ -297,8 +308,7 @@ enum wire_verdict wire_parse_query(struct wire_query *q, const uint8_t *packet, 
         return WIRE_DROP_RESPONSE;
     r.p += WIRE_HEADER;
     if ((q->flags_high & OPCODE_MASK) != 0) {
-        read_other_opcode(q, &r, packet);
-        return WIRE_BAD_OPCODE;
+        return read_other_opcode(q, &r, packet);
     }
     questions = bytes_get_u16(packet + 4);
     answers = bytes_get_u16(packet + 6);

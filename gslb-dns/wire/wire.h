@@ -95,6 +95,7 @@ struct wire_query {
     bool has_nsid, has_keepalive, has_padding;
     uint8_t cookie_bytes;  /* 0: none */
     const uint8_t *cookie; /* in the packet */
+    uint16_t tsig_at;      /* where its TSIG record begins, RFC 8945; 0: it is not signed */
 };
 
 /* Name, RCODE, counter label. One row per way in which a query ends before it is looked up. */
@@ -111,10 +112,11 @@ struct wire_query {
     X(WIRE_BAD_OPT, WIRE_FORMERR, "opt")                                            \
     X(WIRE_BAD_ECS, WIRE_FORMERR, "ecs")                                            \
     X(WIRE_BAD_COOKIE, WIRE_FORMERR, "cookie")                                      \
-    X(WIRE_BAD_TSIG, WIRE_NOTAUTH, "tsig") /* no keys: RFC 8945 section 5.2.1 */    \
     X(WIRE_BAD_VERSION, WIRE_BADVERS, "version")                                    \
     X(WIRE_BAD_METATYPE, WIRE_FORMERR, "metatype")                                  \
-    X(WIRE_BAD_TRANSFER, WIRE_REFUSED, "transfer")                                  \
+    X(WIRE_TRANSFER, WIRE_REFUSED, "transfer") /* AXFR, IXFR */                     \
+    X(WIRE_NOTIFY, WIRE_REFUSED, "notify")     /* RFC 1996 */                       \
+    X(WIRE_BAD_NOTIFY, WIRE_FORMERR, "bad_notify")                                  \
     X(WIRE_BAD_CLASS, WIRE_REFUSED, "class")                                        \
     X(WIRE_CHAOS, WIRE_REFUSED, "chaos") /* unless somebody answers it */
 
@@ -139,6 +141,10 @@ const char *wire_name_format(const uint8_t *wire, char buf[WIRE_NAME_TEXT]);
 MUST_USE bool wire_name_read(const uint8_t *wire, size_t n, struct wire_name *out);
 /* Is name at or below parent? Both lower case. */
 bool wire_name_is_below(const struct wire_name *name, const struct wire_name *parent);
+/* Steps over a name that may be compressed, in a message that begins at packet; false: not a name.
+ */
+struct reader;
+MUST_USE bool wire_skip_name(struct reader *r, const uint8_t *packet);
 /* "A", "TYPE65280" */
 const char *wire_type_format(uint16_t type, char buf[16]);
 

@@ -23,6 +23,7 @@
 #include "gslb-dns/geo/geo.h"
 #include "gslb-dns/limit/limit.h"
 #include "gslb-dns/steer/steer.h"
+#include "gslb-dns/tsig/tsig.h"
 #include "gslb-dns/zone/zone.h"
 
 /* The addresses of one family, ready-made: count records of equal size one after the other, each
@@ -61,6 +62,8 @@ struct world_service_view {
     const uint64_t *usable;         /* STEER_BITMAP_WORDS(n_regions): regions with an address of
                                        any family in sites */
     const struct world_site *sites; /* by the service's region index */
+    struct world_site whole;        /* what the name is in a zone transfer: the addresses of all
+                                       sites, each once; none where the zone does not go out */
 };
 
 /* What of a service stays as it is configured. Its regions are those of its steer_map. */
@@ -76,12 +79,33 @@ struct world_service {
 /* When a client that knows cookies must show a valid one by UDP. */
 enum world_cookie_rule { WORLD_COOKIE_NEVER, WORLD_COOKIE_UNDER_LIMIT, WORLD_COOKIE_ALWAYS };
 
+/* Who may do something with a zone as a whole: from there, signed by that key. */
+struct world_peer {
+    struct prefix from;         /* family 0: from anywhere */
+    const struct tsig_key *key; /* NULL: unsigned will do */
+};
+
+/* What of a zone is not asked for by ordinary queries. */
+struct world_zone {
+    const struct zone *zone;
+    size_t number;                     /* in the configuration */
+    const struct world_peer *transfer; /* may transfer it from here */
+    size_t n_transfer;
+    const struct zone_service *services; /* the steered names in it */
+    size_t n_services;
+    bool omits_steered; /* from transfers */
+};
+
 struct world {
     const struct zone_set *zones;
     const struct acme_overlay *acme;        /* NULL: no challenge is under way */
     const struct world_service *services;   /* zone_node.service is an index here */
     const struct world_service_view *views; /* by the same index */
     size_t n_services;
+    const struct world_zone *zone_list; /* sorted by where the zones lie in memory */
+    size_t n_zones;
+    const struct tsig_key *const *tsig_keys;
+    size_t n_tsig_keys;
     uint16_t udp_payload_bytes;           /* the largest UDP answer, and what we announce */
     const char *nsid;                     /* answers a NSID request (RFC 5001); NULL: not told */
     const char *chaos_version, *chaos_id; /* answer class CHAOS (RFC 4892); NULL: REFUSED */

@@ -246,6 +246,35 @@ void zone_fetch(const struct zone_lookup *l)
 
 /* --- what is there ------------------------------------------------------------------------ */
 
+/* Is a node of the chain, the owner of an NSEC3, in the index too? */
+static bool is_listed(const struct zone *z, const struct zone_node *node)
+{
+    struct wire_name name;
+
+    return wire_name_read(node->name, node->name_bytes, &name) && find_node(z, &name) == node;
+}
+
+/* Those of the index, then those that no question finds. */
+const struct zone_node *zone_next_node(const struct zone *z, size_t *at)
+{
+    const struct zone_index *x = z->index;
+    size_t n_chain = z->denial == ZONE_NSEC3 ? z->chain->n : 0;
+
+    while (*at <= x->mask) {
+        uint32_t ref = x->slots[(*at)++].ref;
+
+        if (ref != 0)
+            return index_node(x, ref);
+    }
+    while (*at - x->mask - 1 < n_chain) {
+        const struct zone_node *node = index_node(x, z->chain->refs[(*at)++ - x->mask - 1]);
+
+        if (!is_listed(z, node))
+            return node;
+    }
+    return NULL;
+}
+
 const struct zone_rrset *zone_node_rrset(const struct zone_node *n, uint16_t type)
 {
     for (unsigned i = 0; i < n->n_rrsets; i++) {

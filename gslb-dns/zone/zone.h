@@ -199,6 +199,8 @@ enum zone_verdict zone_find(struct zone_lookup *l, const struct wire_name *qname
  * outside that zone, the chain ends there. */
 enum zone_verdict zone_find_next(struct zone_lookup *l, const struct wire_name *name,
                                  uint16_t qtype);
+/* All nodes of a zone, in no order: begin with *at 0; NULL: that was all. */
+const struct zone_node *zone_next_node(const struct zone *z, size_t *at);
 const struct zone_rrset *zone_node_rrset(const struct zone_node *n, uint16_t type);
 /* How long a secondary serves its copy without hearing of us: the SOA's EXPIRE (RFC 1035 section
  * 3.3.13); 0 for a zone that is not available. */

@@ -723,7 +723,7 @@ static void test_counters(void **state)
         {Q("nothing.example.com", WIRE_A), ANSWER_COUNTER_NXDOMAIN},
         {Q("example.org", WIRE_A), ANSWER_COUNTER_REFUSED},
         {Q("x.child.example.com", WIRE_A), ANSWER_COUNTER_REFERRAL},
-        {Q("example.com", WIRE_AXFR), ANSWER_COUNTER_WIRE_BAD_TRANSFER},
+        {Q("example.com", WIRE_AXFR), ANSWER_COUNTER_WIRE_TRANSFER},
         {Q("www.example.com", WIRE_A), ANSWER_COUNTER_STEERED_DEFAULT},
         {Q("www.example.com", WIRE_A, .ecs = "192.0.2.0/24"), ANSWER_COUNTER_STEERED_ECS},
         {Q("www.example.com", WIRE_A, .source = "192.0.2.1"), ANSWER_COUNTER_STEERED_SOURCE},

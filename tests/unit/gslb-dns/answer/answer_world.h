@@ -30,6 +30,7 @@ struct answer_world {
     struct snapshot_slot slot;
     struct zone *zone;
     struct zone_set *set;
+    struct world_zone zone_list[1];
     struct steer_map *steer;
     struct geo_map *map;
     struct world_service services[N_SERVICES];
@@ -100,7 +101,8 @@ static inline void answer_world_services(struct answer_world *w)
                                                 .max_addresses = 8,
                                                 .has_a = true,
                                                 .has_aaaa = i != V4ONLY};
-        w->views[i] = (struct world_service_view){modes[i], w->usable, w->sites[i]};
+        w->views[i] = (struct world_service_view){
+            .mode = modes[i], .usable = w->usable, .sites = w->sites[i]};
         for (int r = 0; r < N_REGIONS; r++) {
             w->sites[i][r].a = answer_world_addresses(w, WIRE_A, r, i == MANY ? 20 : 2);
             /* us has no IPv6 */
@@ -142,7 +144,10 @@ static inline void answer_world_open(struct answer_world *w, const char *zone_te
     w->set = zone_set_new(&w->zone, 1);
     answer_world_steering(w);
     answer_world_services(w);
+    w->zone_list[0] = (struct world_zone){.zone = w->zone};
     w->world = (struct world){.zones = w->set,
+                              .zone_list = w->zone_list,
+                              .n_zones = 1,
                               .services = w->services,
                               .views = w->views,
                               .n_services = N_SERVICES,

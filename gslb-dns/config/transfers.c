@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Keys, and who may transfer a zone from whom: lists of words that name addresses and keys. */
+#include "gslb-dns/config/config_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* One of a list's texts, word by word. */
+struct words {
+    struct str left;
+    struct str word;
+};
+
+static bool next_word(struct words *w)
+{
+    w->left = str_trim(w->left);
+    w->word = (struct str){w->left.p, 0};
+    while (w->word.n < w->left.n && w->left.p[w->word.n] != ' ' && w->left.p[w->word.n] != '\t')
+        w->word.n++;
+    w->left.p += w->word.n;
+    w->left.n -= w->word.n;
+    return w->word.n > 0;
+}
+
+struct reading {
+    struct conf *f;
+    struct arena *arena;
+    const struct conf_index *keys;
+    struct place at;
+};
+
+/* The word after "key"; what is wrong is said. */
+static struct outcome read_key(struct reading *r, struct words *w, uint32_t *out)
+{
+    char name[256], hint[CONF_HINT];
+    size_t found;
+
+    if (*out != CONFIG_NO_KEY || !next_word(w) || w->word.n >= sizeof(name)) {
+        conf_error(r->f, r->at, "'key' is followed by the name of one key of tsig-keys");
+        return OUTCOME_FAILED;
+    }
+    snprintf(name, sizeof(name), "%.*s", STR_ARG(w->word));
+    if (name[w->word.n - 1] == '.')
+        name[w->word.n - 1] = '\0';
+    found = conf_index_get(r->keys, name);
+    if (found == CONF_NONE) {
+        conf_error(r->f, r->at, "unknown key '%s'%s; keys stand under tsig-keys", name,
+                   conf_hint(r->f, r->keys, name, hint));
+        return OUTCOME_FAILED;
+    }
+    *out = (uint32_t)found;
+    return OUTCOME_OK;
+}
+
+/* "192.0.2.0/24", "key NAME", "192.0.2.1 key NAME" */
+static struct outcome read_peer(struct reading *r, const char *text, struct config_client *out)
+{
+    struct words w = {.left = str_of(text)};
+
+    *out = (struct config_client){.key = CONFIG_NO_KEY};
+    while (next_word(&w)) {
+        if (str_is(w.word, "key")) {
+            if (has_failed(read_key(r, &w, &out->key)))
+                return OUTCOME_FAILED;
+        } else if (out->from.ip.family != 0 || !prefix_parse(w.word, &out->from)) {
+            conf_error(r->f, r->at,
+                       "'%.*s': expected an address, a prefix like 192.0.2.0/24, 'key NAME', or "
+                       "an address and a key",
+                       STR_ARG(w.word));
+            return OUTCOME_FAILED;
+        }
+    }
+    return OUTCOME_OK;
+}
+
+/* "192.0.2.1", "[2001:db8::1]:5353 key NAME tls ns.example.net"; the port is 53, with tls 853. */
+static struct outcome read_server(struct reading *r, const char *text, struct config_server *out)
+{
+    struct words w = {.left = str_of(text)};
+    struct str at = {NULL, 0};
+
+    *out = (struct config_server){.key = CONFIG_NO_KEY};
+    while (next_word(&w)) {
+        if (str_is(w.word, "key")) {
+            if (has_failed(read_key(r, &w, &out->key)))
+                return OUTCOME_FAILED;
+        } else if (str_is(w.word, "tls") && out->tls_name == NULL && next_word(&w)) {
+            out->tls_name = arena_strndup(r->arena, w.word.p, w.word.n);
+        } else if (at.p == NULL && w.word.n > 0) {
+            at = w.word;
+        } else {
+            at.n = 0;
+            break;
+        }
+    }
+    if (at.n > 0 && addr_parse(at, out->tls_name != NULL ? 853 : 53, &out->at))
+        return OUTCOME_OK;
+    conf_error(r->f, r->at,
+               "'%s': expected an address, perhaps with its port, then perhaps 'key NAME' and "
+               "'tls NAME'",
+               text);
+    return OUTCOME_FAILED;
+}
+
+static void read_peers(struct reading *r, struct arena *a, const struct config_list *from,
+                       const struct config_client **out, size_t *n)
+{
+    struct config_client *peers = arena_zalloc(a, (from->n + 1) * sizeof(peers[0]));
+
+    for (size_t i = 0; i < from->n; i++) {
+        r->at = from->places[i];
+        if (!has_failed(read_peer(r, from->texts[i], &peers[*n])))
+            (*n)++;
+    }
+    *out = peers;
+}
+
+static void read_servers(struct reading *r, struct arena *a, const struct config_list *from,
+                         const struct config_server **out, size_t *n)
+{
+    struct config_server *servers = arena_zalloc(a, (from->n + 1) * sizeof(servers[0]));
+
+    for (size_t i = 0; i < from->n; i++) {
+        r->at = from->places[i];
+        if (!has_failed(read_server(r, from->texts[i], &servers[*n])))
+            (*n)++;
+    }
+    *out = servers;
+}
+
+static void check_key(struct conf *f, const struct config_tsig_key *k)
+{
+    if ((k->secret == NULL) == (k->secret_path == NULL))
+        conf_error(f, k->place, "key '%s' needs one of 'secret-file' and 'secret'", k->name);
+}
+
+/* The chain of NSEC or NSEC3 names services and their types: without them the copy would contradict
+ * itself. */
+static void check_steered(struct conf *f, const struct config_zone *z)
+{
+    if (z->dnssec.keys_path != NULL && z->transfers.n_allow > 0 &&
+        z->transfers.steered == CONFIG_STEERED_OMIT)
+        conf_error(f, z->place,
+                   "zone '%s' is signed here, and services cannot be left out of what is signed: "
+                   "take 'steered: omit' away, or 'allow-transfer'",
+                   z->name);
+}
+
+void config_read_transfers(struct conf *f, struct arena *a, struct config *c)
+{
+    struct conf_index keys = {.is_folded = true};
+    struct config_zone *zones = (struct config_zone *)c->zones; /* ours, in the arena */
+    struct reading r = {.f = f, .arena = a, .keys = &keys};
+
+    for (size_t i = 0; i < c->n_tsig_keys; i++) {
+        check_key(f, &c->tsig_keys[i]);
+        if (conf_index_put(&keys, c->tsig_keys[i].name, i) != CONF_NONE)
+            conf_error(f, c->tsig_keys[i].place, "key '%s' stands here twice",
+                       c->tsig_keys[i].name);
+    }
+    for (size_t z = 0; z < c->n_zones; z++) {
+        struct config_zone_transfers *t = &zones[z].transfers;
+
+        read_peers(&r, a, &t->allow_text, &t->allow, &t->n_allow);
+        read_servers(&r, a, &t->notify_text, &t->notify, &t->n_notify);
+        check_steered(f, &zones[z]);
+    }
+    conf_index_free(&keys);
+}
