@@ -228,7 +228,7 @@ BENCH_TOOLS := $(addprefix $(BUILD)/bench/,dnsload dnsfloor httpload httpfloor o
 $(BENCH_TOOLS): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(BUILD)/obj/tests/bench/tool.o $(COMMON_A)
 	$(link)
 BENCH ?= dns http
-.PHONY: bench bench-dns bench-http bench-tools
+.PHONY: bench bench-dns bench-http bench-xdp bench-tools
 bench-tools: $(BENCH_TOOLS)
 bench: all bench-tools
 	@tests/bench/run --build $(BUILD) $(if $(PEERS),--peers '$(PEERS)') \
@@ -237,6 +237,9 @@ bench: all bench-tools
 		$(if $(MEMORY),--memory) $(BENCH)
 bench-dns bench-http: bench-%:
 	@+$(MAKE) --no-print-directory bench BENCH=$*
+# The fast path beside the sockets and Knot, between network namespaces: root only.
+bench-xdp: all bench-tools
+	@tests/bench/bench_xdp.py --build $(BUILD) $(if $(REPEATS),--repeats $(REPEATS))
 
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
@@ -277,6 +280,7 @@ help:
 	@echo 'make fuzz          every fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS);  make fuzz-afl: by AFL++'
 	@echo 'make fuzz-regress  what fuzzing has found, once more;  make fuzz-minimise: keep what it found'
 	@echo 'make bench         the programs measured beside the peers installed here; see README.md'
+	@echo '                   make bench-xdp: XDP beside the sockets and Knot, between network namespaces'
 	@echo 'make lint          room ranks, style, formatting;  make analyze: clang-tidy and cppcheck'
 	@echo 'make format        lay the code out by clang-format'
 	@echo 'make setup         install by package name what all of this needs'

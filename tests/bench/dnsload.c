@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * dnsload -p PORT -f QUERIES [-w WINDOW | -r RATE] [-d SECONDS] [-u WARM-UP] [-P PID,…]
- *         [-R RCODE] [-A ANSWERS] [-S]
+ * dnsload -p PORT -f QUERIES [-a ADDRESS] [-w WINDOW | -r RATE] [-d SECONDS] [-u WARM-UP]
+ *         [-P PID,…] [-R RCODE] [-A ANSWERS] [-S]
  *
- * Asks a DNS server on 127.0.0.1 over UDP and checks every reply: its id, that it answers and
- * repeats the question and, with -R and -A, its rcode and the least number of answer records.
+ * Asks a DNS server over UDP and checks every reply: its id, that it answers and repeats the
+ * question and, with -R and -A, its rcode and the least number of answer records.
+ *   -a  where it is, an IPv4 address (127.0.0.1)
  *   -f  records of a 16-bit little-endian length and a message in wire format
  *   -w  closed loop: so many queries are outstanding at any time (128). What the server can do.
  *   -r  open loop: so many queries per second on a fixed schedule. A reply's latency counts from
@@ -48,6 +49,7 @@ struct flight {
 };
 
 struct options {
+    struct in_addr address;
     uint16_t port;
     const char *queries_path;
     uint32_t window, rate;
@@ -85,8 +87,12 @@ static void read_options(int argc, char **argv, struct options *o)
     int c;
 
     *o = (struct options){.window = 128, .seconds = 2, .warm_up_seconds = 0.3, .rcode = -1};
-    while ((c = getopt(argc, argv, "p:f:w:r:d:u:P:R:A:S")) != -1) {
-        if (c == 'p')
+    while ((c = getopt(argc, argv, "a:p:f:w:r:d:u:P:R:A:S")) != -1) {
+        if (c == 'a' && inet_pton(AF_INET, optarg, &o->address) != 1)
+            tool_die("%s is not an IPv4 address", optarg);
+        else if (c == 'a')
+            continue;
+        else if (c == 'p')
             o->port = (uint16_t)tool_number(optarg, 1, 65535);
         else if (c == 'f')
             o->queries_path = optarg;
@@ -111,7 +117,8 @@ static void read_options(int argc, char **argv, struct options *o)
     }
     errno = 0;
     if (o->port == 0 || o->queries_path == NULL || optind != argc)
-        tool_die("usage: dnsload -p PORT -f QUERIES [-w WINDOW | -r RATE] [-d SECONDS] …");
+        tool_die(
+            "usage: dnsload -p PORT -f QUERIES [-a ADDRESS] [-w WINDOW | -r RATE] [-d SECONDS] …");
 }
 
 /* Where the question ends: its name, type and class (RFC 1035 section 4.1.2). */
@@ -156,6 +163,8 @@ static void open_socket(struct load *l)
     const struct sockaddr *server = (const struct sockaddr *)&l->server;
 
     l->server = tool_loopback(l->options.port);
+    if (l->options.address.s_addr != 0)
+        l->server.sin_addr = l->options.address;
     l->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     setsockopt(l->fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
     setsockopt(l->fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));

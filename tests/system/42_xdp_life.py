@@ -18,6 +18,7 @@ from xdp_lab import CLIENT, SERVER, Lab, inside, ip, main_or_skip, socket_in  # 
 
 UNIT = os.path.join(os.path.dirname(__file__), "../../deploy/systemd/gslb-dns-xdp.conf")
 QUERY = packet(body=question("x.example.com"))
+PROXY_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 ANSWERED, ATTACHED = "gslb_dns_xdp_answered_total", "xdp: attached interface=v0"
 
 
@@ -204,6 +205,19 @@ def cookies_are_made_and_known():
         check_equal(m[ANSWERED], 101)
         check(lab.exchange(known, SERVER), "no answer by the sockets")
         check_equal(lab.metrics()[ANSWERED], 101)
+
+
+@case
+def clients_that_a_balancer_brings_are_known():
+    """PROXY headers are read where cookies and limits are, behind both ways in."""
+    with Lab() as lab:
+        lab.start("dns", "{v0: native}", more="proxy-protocol: {from: [10.77.0.2]}\n")
+        header = PROXY_SIGNATURE + b"\x21\x12" + struct.pack("!H4s4sHH", 12, b"\xc6\x33\x64\7", b"\xc0\0\2\1", 9, 53)
+        check_equal(lab.exchange(header + QUERY), lab.exchange(QUERY, SERVER))
+        check(lab.exchange(QUERY, timeout_s=0.2) is None, "an answer without a header")
+        m = lab.metrics()
+        check_equal(m['gslb_dns_udp_dropped_total{reason="proxy_header"}'], 1)
+        check_equal(m[ANSWERED], 1)
 
 
 @case
