@@ -135,6 +135,21 @@ static void a_taken_port_is_seen(void **state)
     }
 }
 
+/* A forged ICMP message must not make answers smaller, or keep them back (RFC 9715). */
+static void datagrams_may_be_fragmented(void **state)
+{
+    struct errors errors = {0};
+    struct addr v4 = addr_from("127.0.0.1:0"), v6 = addr_from("[::1]:0");
+    int fd4 = net_bind_udp(&v4, false, &errors, PLACE),
+        fd6 = net_bind_udp(&v6, false, &errors, PLACE);
+
+    (void)state;
+    assert_int_equal(option(fd4, IPPROTO_IP, IP_MTU_DISCOVER), IP_PMTUDISC_OMIT);
+    assert_int_equal(option(fd6, IPPROTO_IPV6, IPV6_MTU_DISCOVER), IPV6_PMTUDISC_OMIT);
+    close(fd4);
+    close(fd6);
+}
+
 static void workers_share_a_port(void **state)
 {
     struct errors errors = {0};
@@ -238,6 +253,7 @@ int main(void)
         cmocka_unit_test(a_refused_connection_is_told),
         cmocka_unit_test(what_cannot_listen_says_why),
         cmocka_unit_test(a_taken_port_is_seen),
+        cmocka_unit_test(datagrams_may_be_fragmented),
         cmocka_unit_test(workers_share_a_port),
         cmocka_unit_test(a_unix_socket_takes_over_from_the_dead_only),
         cmocka_unit_test(a_file_in_the_way_stays),
