@@ -123,11 +123,13 @@ static inline void shuffle(const struct message_round *r, size_t record_bytes, u
     const uint8_t *from = r->wire + r->first * record_bytes;
     const uint8_t *end = r->wire + r->count * record_bytes;
     uint64_t random = r->random;
+    uint8_t moved[WORLD_AAAA_BYTES];
 
     for (size_t i = 0; i < r->n; i++) {
         uint8_t *place = to + next_digit(&random, i + 1) * record_bytes;
 
-        memmove(to + i * record_bytes, place, record_bytes);
+        memcpy(moved, place, record_bytes); /* place may be the end itself */
+        memcpy(to + i * record_bytes, moved, record_bytes);
         memcpy(place, from, record_bytes);
         from = from + record_bytes < end ? from + record_bytes : r->wire;
     }
