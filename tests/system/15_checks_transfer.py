@@ -1,0 +1,163 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""What toy authoritative servers get wrong between servers: of the 48 checks (15_dns_checks.py) those
+of zone transfers and of TSIG."""
+import os
+import socket
+import struct
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
+import dns.message  # noqa: E402
+import dns.query  # noqa: E402
+import dns.rcode  # noqa: E402
+import dns.rrset  # noqa: E402
+import dns.tsigkeyring  # noqa: E402
+
+from dns_client import addresses_of, read_tcp_message, tcp_frame  # noqa: E402
+from dns_packets import opt  # noqa: E402
+from gslbtest import PATIENCE, case, case_table, check, check_equal, main  # noqa: E402
+from site_under_test import Site  # noqa: E402
+
+SECRET = "c2VjcmV0IG9mIHR3byBzZXJ2ZXJzLCAzMiBieXRlcyE="
+ALGORITHM = b"\x0bhmac-sha256\0"
+FORMERR, NOTAUTH, BADSIG, BADKEY, BADTIME, BADTRUNC = 1, 9, 16, 17, 18, 22
+MAC_BYTES = 32
+SOA = 6
+
+
+def build():
+    site = Site()
+
+    def edit(config):
+        config["tsig-keys"] = {"backup": {"secret": SECRET}}
+        config["zones"] = {"example.com": {"file": config["zones"]["example.com"],
+                                           "allow-transfer": ["127.0.0.2"]}}
+    site.add_dns("ns1", edit)
+    for edge in ("us-east-1", "eu-west-1", "ap-northeast-1"):
+        site.add_fake_edge(edge)
+    return site.start()
+
+
+# ---- transfers
+
+def transfer(site):
+    """All records, in their order, as they go to 127.0.0.2."""
+    with socket.create_connection(("127.0.0.1", site.dns.port), 5 * PATIENCE, ("127.0.0.2", 0)) as sock:
+        sock.sendall(tcp_frame(dns.message.make_query("example.com", "AXFR").to_wire()))
+        records = []
+        while sum(record.rdtype == SOA for record in records) < 2:
+            message = dns.message.from_wire(read_tcp_message(sock), one_rr_per_rrset=True)
+            check_equal(message.rcode(), 0)
+            records += message.answer
+    return records
+
+
+@case
+def check_43_a_zone_goes_out_whole(site):
+    """SOA first and last, the same one; a steered name as the addresses that it has now."""
+    records = transfer(site)
+    check_equal((records[0].rdtype, records[-1].rdtype), (SOA, SOA))
+    check_equal(records[0], records[-1])
+    steered = {record[0].address for record in records if str(record.name) == "www.example.com."
+               and record.rdtype == 1}
+    check_equal(steered, {"127.0.0.11", "127.0.0.12", "127.0.0.13"})
+    check_equal(len(records) - 1, len({record.to_text() for record in records}), "nothing twice but the SOA")
+
+
+@case
+def check_43_and_to_nobody_else(site):
+    axfr = dns.message.make_query("example.com", "AXFR")
+    check_equal(site.dns.client.send(axfr, tcp=True).rcode(), dns.rcode.REFUSED)
+    check_equal(dns.query.udp(axfr, "127.0.0.1", port=site.dns.port, source="127.0.0.2",
+                              timeout=5 * PATIENCE).rcode(), dns.rcode.NOTIMP, "never by UDP")
+    ixfr = dns.message.make_query("example.com", "IXFR")
+    ixfr.authority.append(dns.rrset.from_text("example.com.", 0, "IN", "SOA", ". . 0 0 0 0 0"))
+    got = dns.query.udp(ixfr, "127.0.0.1", port=site.dns.port, source="127.0.0.2", timeout=5 * PATIENCE)
+    check_equal([rrset.rdtype for rrset in got.answer], [SOA], "IXFR by UDP: come by TCP, RFC 1995 section 2")
+
+
+# ---- TSIG
+
+def signed(name="backup", secret=SECRET, at_s=None):
+    """The bytes of a query, signed at this time."""
+    query = dns.message.make_query("static.example.com", "A")
+    query.use_tsig(dns.tsigkeyring.from_text({name: secret}), name)
+    clock = dns.message.time
+    if at_s is not None:
+        dns.message.time = type("Clock", (), {"time": staticmethod(lambda: at_s)})
+    try:
+        return query.to_wire()
+    finally:
+        dns.message.time = clock
+
+
+def with_mac_of(n):
+    """A good query whose MAC has been cut to n bytes."""
+    wire = signed()
+    at = wire.rindex(ALGORITHM)
+    rdata = wire[at:]
+    mac_at = len(ALGORITHM) + 10
+    rdata = rdata[:mac_at - 2] + struct.pack("!H", n) + rdata[mac_at:mac_at + n] + rdata[mac_at + MAC_BYTES:]
+    return wire[:at - 2] + struct.pack("!H", len(rdata)) + rdata
+
+
+def tsig_of(answer):
+    """(bytes of the MAC, error, other data) of the TSIG at an answer's end."""
+    rdata = answer[answer.rindex(ALGORITHM) + len(ALGORITHM):]
+    mac_bytes = struct.unpack("!H", rdata[8:10])[0]
+    _, error, other_bytes = struct.unpack("!HHH", rdata[10 + mac_bytes:16 + mac_bytes])
+    other = rdata[16 + mac_bytes:]
+    check_equal(len(other), other_bytes, "nothing behind it")
+    return mac_bytes, error, other
+
+
+@case
+def check_45_a_good_signature_is_answered_with_one(site):
+    for tcp in (False, True):
+        got = site.dns.client.raw(signed(), tcp=tcp)
+        check_equal(tsig_of(got), (MAC_BYTES, 0, b""))
+        check_equal(got[3] & 15, 0)
+    query = dns.message.make_query("static.example.com", "A")
+    query.use_tsig(dns.tsigkeyring.from_text({"backup": SECRET}), "backup")
+    check_equal(addresses_of(site.dns.client.send(query)), {"192.0.2.80"}, "dnspython verifies it")
+
+
+@case_table({
+    "an unknown key": (lambda: signed("nobody"), BADKEY),
+    "another secret": (lambda: signed(secret="d3Jvbmcgd3JvbmcgIQ=="), BADSIG),
+})
+def check_45_what_cannot_be_trusted_is_told_so_unsigned(site, make, error):
+    got = site.dns.client.raw(make())
+    check_equal(got[3] & 15, NOTAUTH)
+    check_equal(tsig_of(got), (0, error, b""))
+
+
+@case_table({"late": -3600, "early": 3600})
+def check_45_a_wrong_clock_is_told_the_time(site, offset_s):
+    got = site.dns.client.raw(signed(at_s=int(time.time()) + offset_s))
+    mac_bytes, error, other = tsig_of(got)
+    check_equal((got[3] & 15, mac_bytes, error), (NOTAUTH, MAC_BYTES, BADTIME))
+    check(abs(int.from_bytes(other, "big") - time.time()) < 60, "our time, RFC 8945 section 5.2.3")
+
+
+@case
+def check_45_shortened_macs_are_not_taken(site):
+    """Below 10 bytes or half of the hash: FORMERR (RFC 8945 section 5.2.2.1); above: BADTRUNC."""
+    for n in (0, 4, 9, 15):
+        check_equal(site.dns.client.raw(with_mac_of(n))[3] & 15, FORMERR, f"{n} bytes")
+    got = site.dns.client.raw(with_mac_of(16))
+    check_equal(got[3] & 15, NOTAUTH)
+    check(tsig_of(got)[1] in (BADTRUNC, BADSIG), f"{tsig_of(got)}")
+
+
+@case
+def check_45_tsig_stands_last(site):
+    wire = signed()
+    more = wire[:10] + struct.pack("!H", struct.unpack("!H", wire[10:12])[0] + 1) + wire[12:] + opt()
+    check_equal(site.dns.client.raw(more)[3] & 15, FORMERR)
+
+
+if __name__ == "__main__":
+    sys.exit(main(build))
