@@ -450,14 +450,26 @@ static uint64_t largest(ldns_rdf_type field)
 {
     switch (field) {
     case LDNS_RDF_TYPE_INT8:
+    case LDNS_RDF_TYPE_ALG:
+    case LDNS_RDF_TYPE_CERTIFICATE_USAGE:
+    case LDNS_RDF_TYPE_SELECTOR:
+    case LDNS_RDF_TYPE_MATCHING_TYPE:
         return UINT8_MAX;
     case LDNS_RDF_TYPE_INT16:
+    case LDNS_RDF_TYPE_CERT_ALG:
         return UINT16_MAX;
     case LDNS_RDF_TYPE_INT32:
         return UINT32_MAX;
     default:
         return 0;
     }
+}
+
+/* Numbers that may go by a name, which ldns looks up. */
+static bool is_mnemonic(ldns_rdf_type field, const struct token *t)
+{
+    return field != LDNS_RDF_TYPE_INT8 && field != LDNS_RDF_TYPE_INT16 &&
+           field != LDNS_RDF_TYPE_INT32 && t->s.n > 0 && (t->s.p[0] < '0' || t->s.p[0] > '9');
 }
 
 /* What ldns lets pass: numbers beyond their field (99999 for a key tag becomes 34463) and half a
@@ -474,7 +486,7 @@ static struct outcome check_tokens(const struct rdata_context *c, uint16_t type,
 
         if (field == LDNS_RDF_TYPE_HEX)
             return check_hex(c, t, rest->n - i);
-        if (max > 0 && (!text_parse_u64(t->s, &value) || value > max)) {
+        if (max > 0 && !is_mnemonic(field, t) && (!text_parse_u64(t->s, &value) || value > max)) {
             scan_complain(c->source, t, c->errors, "%.*s is no number up to %llu", scan_shown(t),
                           t->s.p, (unsigned long long)max);
             return OUTCOME_FAILED;
@@ -483,47 +495,12 @@ static struct outcome check_tokens(const struct rdata_context *c, uint16_t type,
     return OUTCOME_OK;
 }
 
-/* ldns sorts SvcParams but does not look at them: a key twice, or one that is said to be mandatory
- * and is missing (RFC 9460 sections 2.2 and 8). NULL: all is well. */
-static const char *svcb_fault(const uint8_t *rdata, size_t n)
-{
-    struct reader r = reader_of(rdata, n), all;
-    const uint8_t *mandatory = NULL;
-    unsigned last = UINT32_MAX, n_mandatory = 0, missing;
-
-    reader_take(&r, 2);
-    if (!take_name(&r))
-        return "bad target";
-    all = r;
-    while (reader_left(&r) > 0) {
-        unsigned key = reader_u16(&r), length = reader_u16(&r);
-        const uint8_t *value = reader_take(&r, length);
-
-        if (value == NULL || (last != UINT32_MAX && key <= last))
-            return "a key is given twice";
-        if (key == 0) {
-            mandatory = value;
-            n_mandatory = length / 2;
-        }
-        last = key;
-    }
-    missing = n_mandatory;
-    for (r = all; reader_left(&r) > 0;) {
-        unsigned key = reader_u16(&r), length = reader_u16(&r);
-
-        reader_take(&r, length);
-        for (unsigned i = 0; key != 0 && i < n_mandatory; i++)
-            missing -= bytes_get_u16(mandatory + 2 * i) == key;
-    }
-    return missing > 0 ? "a key is mandatory but not given" : NULL;
-}
-
 static struct outcome copy_rdata(const struct rdata_context *c, const ldns_rr *rr,
                                  const struct token *at, struct writer *out)
 {
     const struct format *f = format_of((uint16_t)ldns_rr_get_type(rr));
     const uint8_t *begin = out->p;
-    const char *why = NULL;
+    const char *why;
     uint8_t *wire = NULL;
     size_t n = 0, head = 1 + 10; /* the root as owner, type, class, TTL, length */
 
@@ -537,8 +514,7 @@ static struct outcome copy_rdata(const struct rdata_context *c, const ldns_rr *r
         scan_complain(c->source, at, c->errors, "the record does not fit into 65535 bytes");
         return OUTCOME_FAILED;
     }
-    if (ldns_rr_get_type(rr) == LDNS_RR_TYPE_SVCB || ldns_rr_get_type(rr) == LDNS_RR_TYPE_HTTPS)
-        why = svcb_fault(begin, (size_t)(out->p - begin));
+    why = rdata_fault((uint16_t)ldns_rr_get_type(rr), begin, (size_t)(out->p - begin));
     if (why != NULL) {
         scan_complain(c->source, at, c->errors, "%s", why);
         return OUTCOME_FAILED;

@@ -262,7 +262,9 @@ static inline size_t rdata_name_bytes(const uint8_t *p)
     return n + 1;
 }
 
-enum { RDATA_MAX = 65535 };
+enum { RDATA_MAX = 65535, TYPE_LOC = 29 };
+/* rdata_fault: what is wrong with well-formed data of a type; NULL: nothing. */
+const char *rdata_fault(uint16_t type, const uint8_t *rdata, size_t n);
 struct rdata_context {
     const struct source *source;
     struct errors *errors;
