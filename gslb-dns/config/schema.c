@@ -519,7 +519,8 @@ static const struct conf_field ZONE_FIELDS[] = {
         .choices = SERIALS,
         .preset = "warn",
         .help = "What is said when the zone's data changes while the node runs and its SOA serial "
-                "does not grow (RFC 1982), so that secondaries do not notice: warn takes the new "
+                "does not grow (RFC 1982), or when the serial goes back, so that secondaries do "
+                "not notice: warn takes the new "
                 "data with a warning, strict keeps the running version as if the file were broken, "
                 "any says nothing.",
     },

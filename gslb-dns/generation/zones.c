@@ -285,30 +285,33 @@ static void load_queue(struct zone_work *w)
 /* ---- What became of it ---- */
 
 /* A serial that did not grow with its data is one that secondaries do not follow (RFC 1982, RFC
- * 1996 section 3.11). */
+ * 1996 section 3.11); one that went back lets them pass over the next changes too. */
 static void check_serial(struct zone_work *w, size_t zone)
 {
     const struct config_zone *c = &w->g->config->zones[zone];
     const struct zone *now = w->g->zones[zone]->zone;
     const struct shared_zone *old = find_served(w, zone);
-    bool is_back, is_strict = c->serial == CONFIG_SERIAL_STRICT;
     struct place at = {.file = c->path};
+    bool is_back, has_changed;
     char *words;
 
-    if (old == NULL || c->serial == CONFIG_SERIAL_ANY || now->digest == old->zone->digest ||
+    if (old == NULL || c->serial == CONFIG_SERIAL_ANY ||
         (int32_t)(now->serial - old->zone->serial) > 0)
         return;
     is_back = now->serial != old->zone->serial;
-    words = is_back ? base_printf("went back from %u to %u", old->zone->serial, now->serial)
-                    : base_printf("is still %u", now->serial);
-    if (is_strict)
-        errors_add(&w->errors[zone], at,
-                   "the data of zone %s changed, but its serial %s; raise it (serial: strict)",
-                   c->name, words);
+    has_changed = now->digest != old->zone->digest;
+    if (!is_back && !has_changed)
+        return;
+    words = is_back ? base_printf("%s zone %s %s from %u to %u",
+                                  has_changed ? "the data of" : "the serial of", c->name,
+                                  has_changed ? "changed, but its serial went back" : "went back",
+                                  old->zone->serial, now->serial)
+                    : base_printf("the data of zone %s changed, but its serial is still %u",
+                                  c->name, now->serial);
+    if (c->serial == CONFIG_SERIAL_STRICT)
+        errors_add(&w->errors[zone], at, "%s; raise it (serial: strict)", words);
     else
-        errors_warn(&w->errors[zone], at,
-                    "the data of zone %s changed, but its serial %s: secondaries will not notice",
-                    c->name, words);
+        errors_warn(&w->errors[zone], at, "%s: secondaries will not notice", words);
     free(words);
 }
 
