@@ -57,7 +57,7 @@ struct queue {
 
 static void take_completed(struct queue *q)
 {
-    uint32_t at, n = xsk_ring_cons__peek(&q->completion, FRAMES, &at);
+    uint32_t at = 0, n = xsk_ring_cons__peek(&q->completion, FRAMES, &at);
 
     for (uint32_t i = 0; i < n; i++)
         q->free_frames[q->n_free++] = *xsk_ring_cons__comp_addr(&q->completion, at + i);
