@@ -89,7 +89,19 @@ def encode(wire):
     return base64.urlsafe_b64encode(wire).decode().rstrip("=")
 
 
+def dig(site, port, *args):
+    result = run("dig", "@127.0.0.1", "-p", str(port), "+tries=1", "+short", f"+tls-ca={site.certs.ca}",
+                 f"+tls-hostname={HOST}", *args, NAME, "A")
+    check_equal(result.returncode, 0, result.stdout.decode() + result.stderr.decode())
+    return result.stdout.decode().split()
+
+
 # ---- DNS over TLS ----
+
+@case
+def dig_over_tls(site):
+    check_equal(dig(site, site.tls_port, "+tls"), [WANTED])
+
 
 @case
 def kdig_over_tls(site):
@@ -217,22 +229,32 @@ def resets_at_each_step_leave_nothing(site):
                "all connections to be gone")
 
 
-@case
-def certificates_change_under_connections(site):
-    new = site.certs.site("renewed.example.net", HOST)
+@case_table({"tls": ("tls_port", "dot"), "https": ("https_port", "h2")})
+def certificates_change_without_a_restart(site, port, protocol):
+    """Connections go on with what they began with, new ones see the new certificate."""
+    new = site.certs.site(f"renewed-{protocol}.example.net", HOST)
     old = {kind: pathlib.Path(path).read_bytes() for kind, path in site.pair.items()}
-    with dial(site, site.tls_port) as tls:
+    pid = site.dns.program.pid
+
+    def is_answered(connection):
+        return connection.recv(9)[3] == 4 if protocol == "h2" else \
+            addresses_of(dns.message.from_wire(read_tcp_message(connection))) == {WANTED}
+    with dial(site, getattr(site, port), protocol) as tls:
         shown = tls.getpeercert(binary_form=True)
         for kind, path in new.items():
             shutil.copy(path, site.pair[kind])
         site.dns.reload()
-        tls.sendall(tcp_frame(query()))
-        check_equal(addresses_of(dns.message.from_wire(read_tcp_message(tls))), {WANTED})
-        with dial(site, site.tls_port) as other:
+        tls.sendall(PREFACE if protocol == "h2" else tcp_frame(query()))
+        check(is_answered(tls), "the old connection is served")
+        with dial(site, getattr(site, port), protocol) as other:
             check(other.getpeercert(binary_form=True) != shown, "the new certificate is shown")
+    check_equal(kdig(site, site.tls_port, "+tls-ca=" + str(site.certs.ca), "+tls-hostname=" + HOST,
+                     "+short").split(), [WANTED])
+    check_equal(curl(site, "/dns-query?dns=" + encode(query(id=0)))[0], 200)
     for kind, data in old.items():
         pathlib.Path(site.pair[kind]).write_bytes(data)
     site.dns.reload()
+    check_equal(site.dns.program.pid, pid, "the same process")
 
 
 @case
@@ -257,6 +279,27 @@ def key_of_another_certificate_is_refused(site):
 def kdig_over_https(site, args):
     text = kdig(site, site.https_port, "+https=/dns-query", *args, "+short")
     check_equal(text.split(), [WANTED])
+
+
+@case_table({"post": ("+https",), "get": ("+https-get",), "named": ("+https=/dns-query",)})
+def dig_over_https(site, how):
+    check_equal(dig(site, site.https_port, how), [WANTED])
+
+
+@case
+def curl_resolves_by_doh_url(site):
+    """curl looks a host up here (A and AAAA, by POST), and fetches a page from the address it got:
+    the metrics, whose port is on loopback."""
+    row = 'gslb_dns_queries_total{transport="https",family="4"}'
+    before = site.dns.metrics()[row]
+    port = site.dns.config["metrics"].rpartition(":")[2]
+    result = run("curl", "-s", "--cacert", str(site.certs.ca),
+                 "--doh-url", f"https://{HOST}:{site.https_port}/dns-query",
+                 "--resolve", f"{HOST}:{site.https_port}:127.0.0.1",
+                 f"http://ns1.example.com:{port}/metrics")
+    check_equal(result.returncode, 0, result.stderr.decode())
+    check_in("gslb_dns_queries_total", result.stdout.decode())
+    check(site.dns.metrics()[row] - before >= 1, "it asked here")
 
 
 @case
