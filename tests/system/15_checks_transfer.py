@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """What toy authoritative servers get wrong between servers: of the 48 checks (15_dns_checks.py) those
-of zone transfers and of TSIG."""
+of zone transfers, NOTIFY and TSIG."""
 import os
 import socket
 import struct
@@ -16,15 +16,15 @@ import dns.rrset  # noqa: E402
 import dns.tsigkeyring  # noqa: E402
 
 from dns_client import addresses_of, read_tcp_message, tcp_frame  # noqa: E402
-from dns_packets import opt  # noqa: E402
+from dns_packets import opt, packet, question  # noqa: E402
 from gslbtest import PATIENCE, case, case_table, check, check_equal, main  # noqa: E402
 from site_under_test import Site  # noqa: E402
 
 SECRET = "c2VjcmV0IG9mIHR3byBzZXJ2ZXJzLCAzMiBieXRlcyE="
 ALGORITHM = b"\x0bhmac-sha256\0"
-FORMERR, NOTAUTH, BADSIG, BADKEY, BADTIME, BADTRUNC = 1, 9, 16, 17, 18, 22
+FORMERR, REFUSED, NOTAUTH, BADSIG, BADKEY, BADTIME, BADTRUNC = 1, 5, 9, 16, 17, 18, 22
 MAC_BYTES = 32
-SOA = 6
+SOA, NOTIFY = 6, 4
 
 
 def build():
@@ -76,6 +76,28 @@ def check_43_and_to_nobody_else(site):
     ixfr.authority.append(dns.rrset.from_text("example.com.", 0, "IN", "SOA", ". . 0 0 0 0 0"))
     got = dns.query.udp(ixfr, "127.0.0.1", port=site.dns.port, source="127.0.0.2", timeout=5 * PATIENCE)
     check_equal([rrset.rdtype for rrset in got.answer], [SOA], "IXFR by UDP: come by TCP, RFC 1995 section 2")
+
+
+# ---- NOTIFY
+
+@case_table({"plain": b"", "with EDNS": opt()})
+def check_44_a_strangers_notify_is_answered_and_ignored(site, record):
+    """The same question back, opcode 4, and nothing is asked or logged for it (RFC 1996 section 3.10)."""
+    asked = packet(*filter(None, [record]), body=question("example.com", SOA), flags=0x0400, opcode=NOTIFY)
+    lines = len(site.dns.program.log_lines("."))
+    for _ in range(50):
+        got = site.dns.client.raw(asked)
+        check_equal((got[2] >> 3 & 15, got[2] >> 7, got[3] & 15), (NOTIFY, 1, REFUSED))
+        check_equal(got[12:12 + len(question("example.com"))], question("example.com", SOA))
+        check_equal(struct.unpack("!H", got[10:12])[0], bool(record), "OPT for OPT")
+    check_equal(len(site.dns.program.log_lines(".")), lines, "not a line in the log")
+
+
+@case_table({"of A": question("example.com", 1), "of two": question("example.com", SOA) * 2, "of nothing": b""})
+def check_44_a_notify_of_anything_but_an_soa_is_formerr(site, body):
+    counts = (len(body) // max(1, len(question("example.com"))), 0, 0, 0)
+    got = site.dns.client.raw(packet(body=body, counts=counts, flags=0x0400, opcode=NOTIFY))
+    check_equal((got[2] >> 3 & 15, got[3] & 15), (NOTIFY, FORMERR))
 
 
 # ---- TSIG

@@ -10,6 +10,7 @@ go into every corner.
 
 import os
 import struct
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
@@ -20,7 +21,7 @@ import dns.rcode  # noqa: E402
 from dns_client import DnsClient, addresses_of, ecs_of, ede_of, records_of  # noqa: E402
 from dns_packets import (A, ANY, COOKIE, DEFAULT_NAME, KEEPALIVE, NSID, PADDING, TXT,  # noqa: E402
                          ecs, opt, option, packet, question)
-from gslbtest import case, check, check_equal, main, wait_until  # noqa: E402
+from gslbtest import TOP, case, check, check_equal, main, wait_until  # noqa: E402
 from site_under_test import Site  # noqa: E402
 
 MX, SRV, NAPTR, NXNAME = 15, 33, 35, 128
@@ -77,6 +78,12 @@ def name_at(answer, at):
             return at + 2, True
         at += 1 + answer[at]
     return at + 1, False
+
+
+@case
+def every_check_has_a_test():
+    result = subprocess.run([TOP / "tests/lib/list-checks"], capture_output=True, text=True, check=False)
+    check_equal(result.returncode, 0, result.stdout)
 
 
 @case
@@ -285,9 +292,11 @@ def check_40_errors_are_explained(site):
     """Only to those who speak EDNS, and never at the price of TC."""
     for how, code in (({"body": question("example.invalid")}, 20), ({"body": question(rdclass=4)}, 21),
                       ({"body": question(rdclass=3)}, 20), ({"opcode": 2}, 21),
-                      ({"body": question(rdtype=252)}, 18), ({"body": question(rdtype=253)}, 30)):
+                      ({"body": question(rdtype=252)}, 21), ({"body": question(rdtype=253)}, 30)):
         check_equal(ede_of(ask(site, packet(opt(), **how)))[0], code, str(how))
         check_equal(ask(site, packet(**how)).edns, -1)
+    got = ask(site, packet(opt(), body=question("example.com", 252)), tcp=True)
+    check_equal((rcode_of(got), ede_of(got)[0]), ("REFUSED", 18), "a transfer that is not allowed")
     got = site.dns_nodes[1].query("x.broken.example")
     check_equal((rcode_of(got), ede_of(got)[0]), ("SERVFAIL", 24), "a zone that could not be read")
     site.fakes[0].say(can_serve=False)
