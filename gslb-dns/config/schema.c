@@ -353,7 +353,8 @@ static const struct conf_field DNSSEC_FIELDS[] = {
                 "is signed when it is asked for, some 30 microseconds of work, for which each "
                 "thread spends a quarter of its time at most; what goes beyond gets TC, and by "
                 "TCP SERVFAIL (gslb_dns_online_signatures_refused_total). Such a name looks like "
-                "one without data, NOERROR, unless the query has the CO flag.",
+                "one without data, NOERROR, unless the query has the CO flag. Not for zones with "
+                "allow-transfer: a secondary has no key.",
     },
     {
         .key = "nsec3",

@@ -134,10 +134,17 @@ static void check_key(struct conf *f, const struct config_tsig_key *k)
         conf_error(f, k->place, "key '%s' needs one of 'secret-file' and 'secret'", k->name);
 }
 
-/* The chain of NSEC or NSEC3 names services and their types: without them the copy would contradict
- * itself. */
-static void check_steered(struct conf *f, const struct config_zone *z)
+/* A copy must be able to prove what it says. The chain of NSEC or NSEC3 names services and their
+ * types: without them it would contradict itself; and with compact denial there is no chain. */
+static void check_copies(struct conf *f, const struct config_zone *z)
 {
+    if (z->dnssec.keys_path != NULL && z->transfers.n_allow > 0 &&
+        z->dnssec.denial == CONFIG_COMPACT)
+        conf_error(
+            f, z->place,
+            "zone '%s' has 'denial: compact', which signs when it is asked, and a secondary has "
+            "no key for that: take 'nsec' or 'nsec3', or 'allow-transfer' away",
+            z->name);
     if (z->dnssec.keys_path != NULL && z->transfers.n_allow > 0 &&
         z->transfers.steered == CONFIG_STEERED_OMIT)
         conf_error(f, z->place,
@@ -163,7 +170,7 @@ void config_read_transfers(struct conf *f, struct arena *a, struct config *c)
 
         read_peers(&r, a, &t->allow_text, &t->allow, &t->n_allow);
         read_servers(&r, a, &t->notify_text, &t->notify, &t->n_notify);
-        check_steered(f, &zones[z]);
+        check_copies(f, &zones[z]);
     }
     conf_index_free(&keys);
 }
