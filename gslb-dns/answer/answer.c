@@ -292,15 +292,6 @@ static void answer_question(struct answer_context *c, struct slot *s, struct mes
         message_truncate(m);
 }
 
-/* With compact denial a name that is missing looks like one without data, unless the asker says
- * that it knows better: RFC 9824 sections 3.1 and 5.1. */
-static enum wire_rcode absence_rcode(const struct slot *s, const struct message *m)
-{
-    if (likely(!m->dnssec || s->lookup.zone->denial != ZONE_COMPACT))
-        return WIRE_NXDOMAIN;
-    return m->is_compact ? WIRE_NXDOMAIN : WIRE_NOERROR;
-}
-
 static enum step answer_name(struct answer_context *c, struct slot *s, struct message *m)
 {
     if (unlikely(m->dnssec) && s->found != ZONE_STEERED)
@@ -317,7 +308,7 @@ static enum step answer_name(struct answer_context *c, struct slot *s, struct me
     case ZONE_REFERRAL:
         return add_referral(c, s, m);
     case ZONE_NXDOMAIN:
-        m->rcode = absence_rcode(s, m);
+        m->rcode = dnssec_absence_rcode(m, s->lookup.zone);
         return add_negative(c, s, m);
     case ZONE_NODATA:
         return add_negative(c, s, m);

@@ -149,6 +149,9 @@ bool steered_add_target(struct message *m, uint16_t service, const struct ip *cl
 /* One record with the current name as owner. */
 MUST_USE bool message_add_record(struct message *m, uint16_t type, uint32_t ttl_s,
                                  const uint8_t *rdata, uint16_t rdata_bytes);
+/* With compact denial a name that is missing looks like one without data, unless the asker says
+ * that it knows better: RFC 9824 sections 3.1 and 5.1. */
+enum wire_rcode dnssec_absence_rcode(const struct message *m, const struct zone *z);
 /* dnssec, only with DO=1: gathers what proves the verdict on the current name. */
 void dnssec_prove(struct message *m, const struct zone_lookup *l, enum zone_verdict verdict);
 /* The same for a steered name without an address of the type that was asked for. */

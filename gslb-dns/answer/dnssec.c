@@ -57,6 +57,13 @@ void dnssec_prove_missing(struct message *m, const struct zone_lookup *l, uint16
         gather(m, found, zone_prove_missing(l, type, m->name, found));
 }
 
+enum wire_rcode dnssec_absence_rcode(const struct message *m, const struct zone *z)
+{
+    if (likely(!m->dnssec || z->denial != ZONE_COMPACT))
+        return WIRE_NXDOMAIN;
+    return m->is_compact ? WIRE_NXDOMAIN : WIRE_NOERROR;
+}
+
 /* Where in the question, or in the target that led here, the name of a node stands; 0: nowhere. */
 static uint16_t find_owner(const struct message *m, const struct zone_node *node)
 {
