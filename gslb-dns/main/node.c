@@ -15,6 +15,7 @@
 #include "gslb-dns/main/keys.h"
 #include "gslb-dns/main/listens.h"
 #include "gslb-dns/main/node_internal.h"
+#include "gslb-dns/notify/notify.h"
 #include "gslb-dns/transfer/transfer.h"
 
 #include <inttypes.h>
@@ -50,6 +51,7 @@ struct node {
     struct metrics metrics;
     struct event *signals, *publish;
     struct renewal *renewal;
+    struct notify *notify;
     int signal_fd;
     struct load *load; /* under way */
     uint64_t *tickets; /* operators that wait for it */
@@ -100,6 +102,7 @@ static void put_generation(struct node *n, struct generation *fresh)
     n->generation = fresh;
     publish(n);
     renewal_watch(n->renewal, fresh);
+    secondaries_tell(n->notify, fresh, n->world);
     generation_free(old);
     malloc_trim(0); /* a load needs for a moment more than what comes of it */
 }
@@ -425,6 +428,7 @@ static void on_metrics(void *arg, struct text *out)
     metrics_write_build(out, "gslb-dns");
     metrics_write(&n->metrics, out);
     transfer_write_metrics(out);
+    notify_write_metrics(n->notify, out);
     listens_write_metrics(n->server, out);
     xdp_write_metrics(n->xdp, out);
     write_gauge(out, "gslb_dns_loaded_timestamp_seconds", "When the configuration was loaded.",
@@ -542,6 +546,7 @@ struct node *node_start(const char *path, struct errors *errors)
     n->publish = event_new(loop_base(n->loop), -1, 0, on_publish, n);
     ensure(n->signals != NULL && n->publish != NULL && event_add(n->signals, NULL) == 0);
     n->renewal = renewal_new(loop_base(n->loop), on_renewal_due, n);
+    n->notify = notify_new(loop_base(n->loop));
     n->control = control_new(n->loop, &hooks);
     if (first == NULL || has_failed(take_generation(n, first, errors))) {
         generation_free(first);
@@ -579,6 +584,7 @@ void node_stop(struct node *n)
     acme_view_free(n->challenges);
     generation_free(n->generation);
     renewal_free(n->renewal);
+    notify_free(n->notify);
     event_free(n->publish);
     event_free(n->signals);
     loop_free(n->loop);

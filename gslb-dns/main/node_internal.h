@@ -44,6 +44,10 @@ struct outcome challenge_find(const struct generation *g, const struct world *w,
 struct acme_view *challenge_view(const struct generation *g, const struct acme_store *s,
                                  const struct world *w, const struct acme_view *previous);
 
+/* secondaries.c: tells those that a zone's notify names. */
+struct notify;
+void secondaries_tell(struct notify *notify, const struct generation *g, const struct world *w);
+
 /* node.c */
 void node_log_errors(const struct errors *errors);
 

@@ -21,9 +21,9 @@ import dns.zone  # noqa: E402
 from dns_client import DnsClient, ede_of, read_tcp_message  # noqa: E402
 from gslbtest import (PATIENCE, Program, case, case_table, check, check_equal, check_in,  # noqa: E402
                       free_port, main, run_program, wait_until)
+from secondaries import SECRET, knot, named, nsd  # noqa: E402
 from site_under_test import Site  # noqa: E402
 
-SECRET = "c2VjcmV0IG9mIHR3byBzZXJ2ZXJzLCAzMiBieXRlcyE="
 ALGORITHMS = ("hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha224", "hmac-sha1")
 N_BIG = 30000
 BIG = ("$ORIGIN big.example.\n$TTL 1h\n@ SOA ns1.example.com. h 7 1h 15m 2w 5m\n@ NS ns1.example.com.\n"
@@ -213,69 +213,6 @@ def a_slow_client_outlives_a_reload(site):
 
 
 # ---- others as secondaries ----
-
-def knot(folder, port, primary):
-    (folder / "knot.conf").write_text(f"""
-server:
-    rundir: {folder}
-    listen: 127.0.0.1@{port}
-log:
-  - target: stderr
-    any: info
-database:
-    storage: {folder}/db
-key:
-  - id: backup
-    algorithm: hmac-sha256
-    secret: {SECRET}
-remote:
-  - id: us
-    address: 127.0.0.1@{primary}
-    key: backup
-zone:
-  - domain: example.com
-    master: us
-    storage: {folder}
-""")
-    return ["knotd", "-c", folder / "knot.conf"]
-
-
-def nsd(folder, port, primary):
-    (folder / "nsd.conf").write_text(f"""
-server:
-  ip-address: 127.0.0.1@{port}
-  username: ""
-  database: ""
-  zonesdir: "{folder}"
-  zonelistfile: "{folder}/zone.list"
-  xfrdfile: "{folder}/xfrd.state"
-  xfrdir: "{folder}"
-  pidfile: "{folder}/nsd.pid"
-remote-control:
-  control-enable: no
-key:
-  name: backup
-  algorithm: hmac-sha256
-  secret: "{SECRET}"
-zone:
-  name: example.com
-  zonefile: example.com.zone
-  request-xfr: AXFR 127.0.0.1@{primary} backup
-""")
-    return ["nsd", "-d", "-c", folder / "nsd.conf"]
-
-
-def named(folder, port, primary):
-    (folder / "named.conf").write_text(f"""
-options {{ directory "{folder}"; pid-file "{folder}/named.pid"; session-keyfile "{folder}/session.key";
-    managed-keys-directory "{folder}"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};
-    recursion no; dnssec-validation no; notify no; }};
-controls {{ }};
-key backup {{ algorithm hmac-sha256; secret "{SECRET}"; }};
-zone "example.com" {{ type secondary; file "example.com.zone"; primaries {{ 127.0.0.1 port {primary} key backup; }}; }};
-""")
-    return ["named", "-g", "-n", "1", "-c", folder / "named.conf"]
-
 
 @case_table({"knot": knot, "nsd": nsd, "bind": named})
 def it_is_the_primary_of(site, configure):
