@@ -4,7 +4,7 @@
  * end of its chain of names.
  *
  *   read_query ─▶ find_name ─▶ compose
- *                               ├─ explain_verdict   what ends before any lookup
+ *                               ├─ verdict_answer    what ends before any lookup
  *                               └─ answer_question   a loop over the names of the chain:
  *                                    add_answer | add_steered | add_cname | add_dname |
  *                                    add_referral | add_negative | add_any
@@ -168,7 +168,6 @@ static void find_name(const struct world *w, const struct answer_query *io, stru
 
 /* ---- step 3 ---- */
 
-static void explain_verdict(struct message *m, const struct slot *s, const struct world *w);
 static void answer_question(struct answer_context *c, struct slot *s, struct message *m);
 
 static enum answer_counter rcode_counter(enum wire_rcode rcode)
@@ -208,7 +207,7 @@ static uint32_t compose(struct answer_context *c, const struct world *w, struct 
             return message_send_transfer(&m, io);
         }
     } else if (s->verdict != WIRE_OK) {
-        explain_verdict(&m, s, w);
+        verdict_answer(&m, s->verdict, &s->q, w);
     } else if (unlikely(w == NULL)) {
         m.rcode = WIRE_SERVFAIL;
         m.ede = EDE_NOT_READY;
@@ -219,19 +218,6 @@ static uint32_t compose(struct answer_context *c, const struct world *w, struct 
     if (unlikely(m.is_truncated))
         count(c, ANSWER_COUNTER_TRUNCATED);
     return message_finish(&m, &s->q, w);
-}
-
-static void explain_verdict(struct message *m, const struct slot *s, const struct world *w)
-{
-    if (s->verdict == WIRE_CHAOS && chaos_answer(m, &s->q, w))
-        return;
-    m->rcode = wire_verdict_rcode(s->verdict);
-    if (s->verdict == WIRE_CHAOS)
-        m->ede = EDE_NOT_AUTHORITATIVE;
-    else if (s->verdict == WIRE_BAD_CLASS || s->verdict == WIRE_BAD_OPCODE)
-        m->ede = EDE_NOT_SUPPORTED;
-    else if (s->verdict == WIRE_BAD_METATYPE)
-        m->ede = EDE_INVALID_QUERY_TYPE; /* RFC 9824 section 3.5 */
 }
 
 /* ---- the chain of names ---- */

@@ -112,6 +112,10 @@ MUST_USE bool proxied_take_header(const struct world *w, struct answer_query *io
 /* Answers a question of class CHAOS; false: nobody has configured that. */
 MUST_USE bool chaos_answer(struct message *m, const struct wire_query *q, const struct world *w);
 
+/* The answer to a query with which something is wrong. */
+void verdict_answer(struct message *m, enum wire_verdict verdict, const struct wire_query *q,
+                    const struct world *w);
+
 /* Question and limits. */
 void message_begin(struct message *m, const struct answer_query *io, const struct wire_query *q,
                    const struct world *w);

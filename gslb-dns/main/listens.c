@@ -3,6 +3,7 @@
 
 #include "common/metrics/metrics.h"
 #include "common/tls/tls.h"
+#include "gslb-dns/answer/answer.h"
 
 #include <stdlib.h>
 
@@ -33,6 +34,36 @@ static struct net_settings net_settings_of(const struct config *c)
         .tcp_idle_ms = c->tcp_idle_ms,
         .tcp_max_connections = c->tcp_max_connections,
     };
+}
+
+static void *open_context(void *arg, struct metrics_block *counters)
+{
+    return answer_context_new(arg, counters);
+}
+
+static void answer(void *context, struct answer_query *queries, size_t n)
+{
+    answer_batch(context, queries, n);
+}
+
+static uint32_t next(void *context, struct answer_stream *s, uint8_t *out, uint32_t cap)
+{
+    return answer_next(context, s, out, cap);
+}
+
+static void close_context(void *context)
+{
+    answer_context_free(context);
+}
+
+struct net_handler listens_handler(struct snapshot_slot *world)
+{
+    return (struct net_handler){.open = open_context,
+                                .answer = answer,
+                                .next = next,
+                                .abandon = answer_abandon,
+                                .close = close_context,
+                                .arg = world};
 }
 
 struct net_server *listens_start(const struct config *c, const struct net_handler *handler,

@@ -4,11 +4,14 @@
 #ifndef GSLB_DNS_LISTENS_H
 #define GSLB_DNS_LISTENS_H
 
+#include "common/snapshot/snapshot.h"
 #include "common/text/text.h"
 #include "gslb-dns/config/config.h"
 #include "gslb-dns/net/net.h"
 #include "gslb-dns/xdp/xdp.h"
 
+/* What answers on the threads of all transports, out of the world in this slot. */
+struct net_handler listens_handler(struct snapshot_slot *world);
 /* NULL: errors say why not. */
 struct net_server *listens_start(const struct config *c, const struct net_handler *handler,
                                  struct metrics *metrics, struct errors *errors);

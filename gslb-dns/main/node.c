@@ -465,36 +465,9 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-static void *open_context(void *arg, struct metrics_block *counters)
-{
-    struct node *n = arg;
-
-    return answer_context_new(&n->slot, counters);
-}
-
-static void answer(void *context, struct answer_query *queries, size_t n)
-{
-    answer_batch(context, queries, n);
-}
-
-static uint32_t next(void *context, struct answer_stream *s, uint8_t *out, uint32_t cap)
-{
-    return answer_next(context, s, out, cap);
-}
-
-static void close_context(void *context)
-{
-    answer_context_free(context);
-}
-
 static struct outcome start_server(struct node *n, struct errors *errors)
 {
-    struct net_handler handler = {.open = open_context,
-                                  .answer = answer,
-                                  .next = next,
-                                  .abandon = answer_abandon,
-                                  .close = close_context,
-                                  .arg = n};
+    struct net_handler handler = listens_handler(&n->slot);
 
     n->server = listens_start(generation_config(n->generation), &handler, &n->metrics, errors);
     if (n->server == NULL)
