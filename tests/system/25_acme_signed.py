@@ -144,6 +144,23 @@ def a_validating_resolver_takes_it(denial):
 
 
 @case
+def it_goes_by_itself_and_survives_a_restart():
+    site = build("nsec")
+    ns1, ns2 = site.dns_nodes
+    zone = SignedZone("example.com", fetch_dnskeys(ns1.client, "example.com"))
+    before = what_is_said(ns1)
+    acme(ns1, "add", "www.example.com", "token", "--lifetime", "15s")
+    ns1.kill()
+    ns2.kill()
+    ns1.start()
+    check_equal(texts(ns1, "_acme-challenge.www"), {"token"})
+    check_proofs(ns1, zone)
+    wait_until(lambda: texts(ns1, "_acme-challenge.www") == set(), "the challenge to go", 20)
+    check_equal(what_is_said(ns1), before)
+    check_proofs(ns1, zone)
+
+
+@case
 def a_zone_that_comes_signed():
     """Nobody here can sign one record more: that is said, and the zone stays as it is."""
     site = build("nsec")
