@@ -533,7 +533,9 @@ static const struct conf_field ZONE_FIELDS[] = {
         .expects = "an address or prefix, \"key NAME\", or both",
         .help = "Who may transfer the zone from here (AXFR and IXFR, over TCP and TLS): addresses, "
                 "prefixes, \"key NAME\" of tsig-keys, or an address and its key: "
-                "[192.0.2.0/24, 2001:db8::1 key backup]. Absent: nobody.",
+                "[192.0.2.0/24, 2001:db8::1 key backup]. Absent: nobody. Secondaries take new "
+                "signatures of a zone that is signed here only with a new serial: raise it within "
+                "each signature-refresh.",
     },
     {
         .key = "notify",
