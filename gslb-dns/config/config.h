@@ -82,8 +82,7 @@ struct config_client {
 /* Another name server. */
 struct config_server {
     struct addr at;
-    uint32_t key;         /* index in tsig_keys; CONFIG_NO_KEY: messages are not signed */
-    const char *tls_name; /* what its certificate must name; NULL: without TLS */
+    uint32_t key; /* index in tsig_keys; CONFIG_NO_KEY: messages are not signed */
 };
 
 /* Texts of the file that name peers and servers. */

@@ -24,7 +24,6 @@ static bool next_word(struct words *w)
 
 struct reading {
     struct conf *f;
-    struct arena *arena;
     const struct conf_index *keys;
     struct place at;
 };
@@ -73,7 +72,7 @@ static struct outcome read_peer(struct reading *r, const char *text, struct conf
     return OUTCOME_OK;
 }
 
-/* "192.0.2.1", "[2001:db8::1]:5353 key NAME tls ns.example.net"; the port is 53, with tls 853. */
+/* "192.0.2.1", "[2001:db8::1]:5353 key NAME"; the port is 53. */
 static struct outcome read_server(struct reading *r, const char *text, struct config_server *out)
 {
     struct words w = {.left = str_of(text)};
@@ -84,8 +83,6 @@ static struct outcome read_server(struct reading *r, const char *text, struct co
         if (str_is(w.word, "key")) {
             if (has_failed(read_key(r, &w, &out->key)))
                 return OUTCOME_FAILED;
-        } else if (str_is(w.word, "tls") && out->tls_name == NULL && next_word(&w)) {
-            out->tls_name = arena_strndup(r->arena, w.word.p, w.word.n);
         } else if (at.p == NULL && w.word.n > 0) {
             at = w.word;
         } else {
@@ -93,12 +90,10 @@ static struct outcome read_server(struct reading *r, const char *text, struct co
             break;
         }
     }
-    if (at.n > 0 && addr_parse(at, out->tls_name != NULL ? 853 : 53, &out->at))
+    if (at.n > 0 && addr_parse(at, 53, &out->at))
         return OUTCOME_OK;
     conf_error(r->f, r->at,
-               "'%s': expected an address, perhaps with its port, then perhaps 'key NAME' and "
-               "'tls NAME'",
-               text);
+               "'%s': expected an address, perhaps with its port, then perhaps 'key NAME'", text);
     return OUTCOME_FAILED;
 }
 
@@ -157,7 +152,7 @@ void config_read_transfers(struct conf *f, struct arena *a, struct config *c)
 {
     struct conf_index keys = {.is_folded = true};
     struct config_zone *zones = (struct config_zone *)c->zones; /* ours, in the arena */
-    struct reading r = {.f = f, .arena = a, .keys = &keys};
+    struct reading r = {.f = f, .keys = &keys};
 
     for (size_t i = 0; i < c->n_tsig_keys; i++) {
         check_key(f, &c->tsig_keys[i]);

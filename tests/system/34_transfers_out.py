@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Zones go out whole (AXFR, IXFR), signed by TSIG, to those who may have them and nobody else
 (check items 43 and 45); dnspython, dig, NSD, Knot and BIND take them."""
+import json
 import os
 import shutil
 import socket
@@ -255,7 +256,6 @@ def bad_keys_are_told(site, keys, wanted):
     site.path("open.key").write_text(SECRET)
     site.path("open.key").chmod(0o644)
     path = site.path("bad.yaml")
-    import json
     path.write_text(json.dumps({**site.dns.config, "tsig-keys": keys, "services": {},
                                 "zones": {"big.example": str(site.path("big.zone"))}}, indent=1))
     result = run_program("gslb-dns", "--check", "-c", path)
@@ -263,6 +263,17 @@ def bad_keys_are_told(site, keys, wanted):
     check_in(wanted, result.stderr)
     if "secret-file" not in str(keys):
         check("se cret" not in result.stderr.replace("expected", ""), "the secret is shown")
+
+
+@case
+def a_secondary_to_notify_is_an_address_and_a_key(site):
+    path = site.path("tls.yaml")
+    path.write_text(json.dumps({**site.dns.config, "services": {},
+                                "zones": {"big.example": {"file": str(site.path("big.zone")),
+                                                          "notify": ["192.0.2.1 tls ns2.example"]}}}, indent=1))
+    result = run_program("gslb-dns", "--check", "-c", path)
+    check(result.returncode != 0, "taken")
+    check_in("expected an address, perhaps with its port, then perhaps 'key NAME'", result.stderr)
 
 
 main(build)
