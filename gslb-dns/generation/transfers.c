@@ -99,12 +99,10 @@ static struct world_peer *make_peers(const struct generation *g, const struct co
     return peers;
 }
 
-static int by_zone(const void *a, const void *b)
+static int by_apex(const void *a, const void *b)
 {
-    const struct zone *x = ((const struct world_zone *)a)->zone;
-    const struct zone *y = ((const struct world_zone *)b)->zone;
-
-    return x < y ? -1 : x > y;
+    return world_compare_apexes(&((const struct world_zone *)a)->zone->apex,
+                                &((const struct world_zone *)b)->zone->apex);
 }
 
 void generation_list_zones(struct generation *g)
@@ -125,7 +123,7 @@ void generation_list_zones(struct generation *g)
             .omits_steered = t->steered == CONFIG_STEERED_OMIT,
         };
     }
-    qsort(g->zone_list, c->n_zones, sizeof(g->zone_list[0]), by_zone);
+    qsort(g->zone_list, c->n_zones, sizeof(g->zone_list[0]), by_apex);
 }
 
 void generation_free_transfers(struct generation *g)

@@ -103,21 +103,16 @@ bool transfer_is_peer(const struct world_peer *peers, size_t n, const struct add
     return false;
 }
 
-static int by_zone(const void *key, const void *item)
+static int by_apex(const void *key, const void *item)
 {
-    const struct zone *a = key, *b = ((const struct world_zone *)item)->zone;
+    const struct wire_name *a = key, *b = &((const struct world_zone *)item)->zone->apex;
 
-    return a < b ? -1 : a > b;
+    return world_compare_apexes(a, b);
 }
 
 const struct world_zone *transfer_find_zone(const struct world *w, const struct wire_name *apex)
 {
-    struct zone_lookup l;
-
-    zone_prepare(w->zones, apex, WIRE_SOA, &l);
-    if (l.zone == NULL || l.zone->apex.length != apex->length)
-        return NULL;
-    return bsearch(l.zone, w->zone_list, w->n_zones, sizeof(w->zone_list[0]), by_zone);
+    return bsearch(apex, w->zone_list, w->n_zones, sizeof(w->zone_list[0]), by_apex);
 }
 
 /* ---- the beginning ---- */

@@ -26,6 +26,8 @@
 #include "gslb-dns/tsig/tsig.h"
 #include "gslb-dns/zone/zone.h"
 
+#include <string.h>
+
 /* The addresses of one family, ready-made: count records of equal size one after the other, each
  * with the owner pointer 0xC00C, type, class IN and the service's TTL. count 0: no address. More
  * records than an answer may carry are allowed: the answer starts at a random one, goes round, and
@@ -96,13 +98,22 @@ struct world_zone {
     bool omits_steered; /* from transfers */
 };
 
+/* The order of a world's zone_list: by apex, because the zones that it names are those of the
+ * files, and zones may hold others for a while (acme). */
+static inline int world_compare_apexes(const struct wire_name *a, const struct wire_name *b)
+{
+    if (a->length != b->length)
+        return a->length < b->length ? -1 : 1;
+    return memcmp(a->bytes, b->bytes, a->length);
+}
+
 struct world {
     const struct zone_set *zones;
     const struct acme_overlay *acme;        /* NULL: no challenge is under way */
     const struct world_service *services;   /* zone_node.service is an index here */
     const struct world_service_view *views; /* by the same index */
     size_t n_services;
-    const struct world_zone *zone_list; /* sorted by where the zones lie in memory */
+    const struct world_zone *zone_list; /* sorted by world_compare_apexes */
     size_t n_zones;
     const struct tsig_key *const *tsig_keys;
     size_t n_tsig_keys;

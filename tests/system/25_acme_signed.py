@@ -6,6 +6,9 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
+import dns.query  # noqa: E402
+import dns.zone  # noqa: E402
+
 from gslbtest import case, case_table, check, check_equal, check_in, main, run_program, wait_until  # noqa: E402
 from site_under_test import Site  # noqa: E402
 from validators import SignedZone, check_secure, fetch_dnskeys, start_unbound  # noqa: E402
@@ -44,6 +47,8 @@ def build(denial):
         node.zone_path.write_text(ZONE)
         node.config["zones"] = {"example.com": {"file": str(node.zone_path),
                                                 "dnssec": {"keys": str(keys), "denial": denial}}}
+        if denial != "compact":
+            node.config["zones"]["example.com"]["allow-transfer"] = ["127.0.0.1"]
         node.config["control"]["peers"] = {other.name: f"127.0.0.1:{other.control_port}"}
     for node in nodes:
         node.start()
@@ -158,6 +163,22 @@ def it_goes_by_itself_and_survives_a_restart():
     wait_until(lambda: texts(ns1, "_acme-challenge.www") == set(), "the challenge to go", 20)
     check_equal(what_is_said(ns1), before)
     check_proofs(ns1, zone)
+
+
+@case
+def secondaries_get_the_zone_without_it():
+    """Its serial stays, so that no secondary would learn when the challenge goes."""
+    site = build("nsec")
+    ns1 = site.dns_nodes[0]
+
+    def copy():
+        messages = dns.query.xfr("127.0.0.1", "example.com", port=ns1.port, timeout=20, relativize=False)
+        return dns.zone.from_xfr(messages, relativize=False)
+
+    before = copy()
+    acme(ns1, "add", "www.example.com", "token")
+    check_equal(texts(ns1, "_acme-challenge.www"), {"token"})
+    check_equal(set(copy().nodes), set(before.nodes))
 
 
 @case
