@@ -284,7 +284,7 @@ static void fill_all_targets(const struct draft *d)
 
 /* --- the zone ----------------------------------------------------------------------------- */
 
-/* More than the block can need. What stays untouched costs no memory. */
+/* More than the block can need; what is left goes back: trim_block. */
 static size_t block_bound(const struct draft *d)
 {
     enum { ALIGNMENT = 8 };
@@ -315,6 +315,16 @@ static uint8_t *new_block(size_t n)
         (void)madvise((void *)from, to - from, MADV_HUGEPAGE); /* a wish */
     }
     return block;
+}
+
+/* The pages from used on hold nothing, but they may be some that a draft wrote to before. */
+static void trim_block(uint8_t *used, const uint8_t *end)
+{
+    uintptr_t from = ((uintptr_t)used + 4095) & ~(uintptr_t)4095;
+    uintptr_t to = (uintptr_t)end & ~(uintptr_t)4095;
+
+    if (to > from)
+        (void)madvise((void *)from, to - from, MADV_DONTNEED); /* a wish */
 }
 
 /* RFC 2308 section 3: an answer that says no lives as long as the SOA and its MINIMUM allow. */
@@ -412,6 +422,7 @@ struct zone *draft_build(struct draft *d)
     z->negative_soa = make_negative_soa(p, z->soa);
     z->serial = bytes_get_u32(z->soa->wire + z->soa->wire_bytes - 20);
     ensure(!p->block.is_full);
+    trim_block(p->block.p, block + bound);
     z->memory_bytes = sizeof(*z) + (size_t)(p->block.p - block) + sizeof(*index) +
                       ((size_t)index->mask + 1) * sizeof(index->slots[0]) +
                       (z->chain ? z->chain->n * (sizeof(uint64_t) + sizeof(uint32_t)) : 0);
