@@ -50,6 +50,12 @@ extern const struct conf_struct config_schema;
 extern const struct conf_struct config_cookies_schema;
 extern const struct conf_struct config_rate_limit_schema;
 extern const struct conf_struct config_identity_schema;
+extern const struct conf_struct config_tsig_key_schema;
+extern const struct conf_struct config_zone_schema;
+
+/* A name in DNS (RFC 1035 section 2.3.4), its final dot taken off; extra: characters besides
+ * letters, digits, '-' and '_'. */
+const char *config_check_dns_name(struct str *name, const char *extra);
 
 /* Fills c->secrets from its file. */
 void config_read_secrets(struct conf *f, struct config_cookies *c, struct errors *errors);
