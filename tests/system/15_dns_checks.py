@@ -82,7 +82,7 @@ def name_at(answer, at):
 
 @case
 def every_check_has_a_test():
-    result = subprocess.run([TOP / "tests/lib/list-checks"], capture_output=True, text=True, check=False)
+    result = subprocess.run([TOP / "tests/lib/list-checks", "dns"], capture_output=True, text=True, check=False)
     check_equal(result.returncode, 0, result.stdout)
 
 
