@@ -133,6 +133,19 @@ static void finish_check(struct check *k, struct config_check *check, struct pla
                    check->timeout_ms, check->interval_ms);
 }
 
+/* The text has been checked. */
+static void finish_balance(struct config_balance *b)
+{
+    const char *space = strchr(b->hash_key != NULL ? b->hash_key : "path", ' ');
+
+    if (space != NULL) {
+        b->key = b->hash_key[0] == 'h' ? CONFIG_KEY_HEADER : CONFIG_KEY_COOKIE;
+        b->key_name = space + 1;
+    } else {
+        b->key = b->hash_key != NULL && b->hash_key[0] == 'c' ? CONFIG_KEY_CLIENT : CONFIG_KEY_PATH;
+    }
+}
+
 static void build_pool(struct check *k, const struct file_pool *from, struct config_pool *out)
 {
     struct config_origin *origins = (struct config_origin *)from->origins; /* the arena's */
@@ -152,6 +165,7 @@ static void build_pool(struct check *k, const struct file_pool *from, struct con
                        origins[i].name);
     }
     conf_index_free(&seen);
+    finish_balance(&out->balance);
     finish_check(k, &out->check, from->check_place);
 }
 

@@ -39,6 +39,22 @@ struct config_origin {
     const char *name; /* as written, for logs and status */
     struct addr address;
     uint32_t weight;
+    uint32_t priority; /* 0 is asked first */
+};
+
+enum config_policy { CONFIG_POLICY_ROUND_ROBIN, CONFIG_POLICY_LEAST_REQUESTS, CONFIG_POLICY_HASH };
+enum config_hash_key { CONFIG_KEY_CLIENT, CONFIG_KEY_PATH, CONFIG_KEY_HEADER, CONFIG_KEY_COOKIE };
+
+/* Which origin of a pool is asked. */
+struct config_balance {
+    enum config_policy policy;
+    const char *hash_key; /* as written */
+    enum config_hash_key key;
+    const char *key_name;    /* of the field or cookie */
+    uint32_t factor_percent; /* bound of a hashed origin's load, of the mean; 0: none */
+    uint32_t decay_ms;       /* of latencies */
+    uint32_t slow_start_ms;  /* 0: none */
+    uint32_t spill_percent, panic_percent;
 };
 
 struct config_check {
@@ -53,6 +69,7 @@ struct config_pool {
     const struct config_origin *origins;
     size_t n_origins;
     struct config_origin_tls tls;
+    struct config_balance balance;
     struct config_check check; /* interval_ms 0: no active checks */
     const char *host_header;   /* sent instead of the client's Host; NULL: the client's */
     uint32_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms;

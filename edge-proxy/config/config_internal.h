@@ -53,6 +53,7 @@ const char *config_check_host(struct str host);
 const char *config_check_host_name(struct str *name);
 const char *config_check_authority(struct str text);
 const char *config_check_path(struct str path);
+const char *config_check_hash_key(struct str key);
 const char *config_check_prefix(struct str *prefix);
 
 #endif

@@ -77,6 +77,25 @@ const char *config_check_path(struct str path)
     return NULL;
 }
 
+const char *config_check_hash_key(struct str key)
+{
+    const char *space = memchr(key.p, ' ', key.n);
+    size_t n = space != NULL ? (size_t)(space - key.p) : key.n;
+    bool has_name =
+        str_is((struct str){key.p, n}, "header") || str_is((struct str){key.p, n}, "cookie");
+
+    if (!has_name)
+        return str_is(key, "client") || str_is(key, "path")
+                   ? NULL
+                   : "is none of 'client', 'path', 'header NAME' and 'cookie NAME'";
+    if (n + 1 >= key.n)
+        return "lacks the name behind 'header' or 'cookie'";
+    for (size_t i = n + 1; i < key.n; i++)
+        if (!is_letter_or_digit(key.p[i]) && strchr("!#$%&'*+-.^_`|~", key.p[i]) == NULL)
+            return "has a name with a character that no token has";
+    return NULL;
+}
+
 const char *config_check_prefix(struct str *prefix)
 {
     if (memchr(prefix->p, '?', prefix->n) != NULL)

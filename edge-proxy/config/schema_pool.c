@@ -42,6 +42,15 @@ static const struct conf_field ORIGIN_FIELDS[] = {
         .max = "1000",
         .help = "Its share of the requests, in proportion to the others'.",
     },
+    {
+        .key = "priority",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct config_origin, priority),
+        .preset = "0",
+        .max = "7",
+        .help = "Origins of one priority are a group. Requests go to the group of priority 0 as "
+                "long as it can take them, then to the next; see spill-below.",
+    },
 };
 static const struct conf_struct ORIGIN = {
     .what = "origin",
@@ -157,6 +166,95 @@ static const struct conf_struct CHECK = {
     CONF_FIELDS(CHECK_FIELDS),
 };
 
+static const struct conf_choice POLICIES[] = {
+    {"round-robin", CONFIG_POLICY_ROUND_ROBIN},
+    {"least-requests", CONFIG_POLICY_LEAST_REQUESTS},
+    {"hash", CONFIG_POLICY_HASH},
+    {NULL, 0},
+};
+
+static const struct conf_field BALANCE_FIELDS[] = {
+    {
+        .key = "policy",
+        .kind = CONF_ENUM,
+        .slot = CONF_ONE(struct config_balance, policy),
+        .choices = POLICIES,
+        .preset = "round-robin",
+        .help = "round-robin: in turns, by weight. least-requests: of two that are drawn by "
+                "weight, the one whose requests under way times latency is less. hash: requests "
+                "with equal keys go to one origin; when it is out, only its keys move. May stand "
+                "for the whole section: balance: least-requests.",
+    },
+    {
+        .key = "hash-key",
+        .kind = CONF_STRING,
+        .slot = CONF_ONE(struct config_balance, hash_key),
+        .preset = "path",
+        .check = config_check_hash_key,
+        .help = "What hash looks at: client (the visitor's address), path (without its query), "
+                "header NAME, or cookie NAME. Requests that lack it go to any origin.",
+    },
+    {
+        .key = "hash-bound",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct config_balance, factor_percent),
+        .none = "off",
+        .min = "101",
+        .max = "100000",
+        .unit = "percent",
+        .help = "An origin with more than so many percent of its fair part of all requests under "
+                "way is passed over for the key's next choice, so that one popular key cannot sink "
+                "one origin. 125 to 200 are usual; off: keys stay whatever the load.",
+    },
+    {
+        .key = "latency-decay",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct config_balance, decay_ms),
+        .preset = "10s",
+        .min = "10ms",
+        .max = "1h",
+        .help = "least-requests: how fast an origin's latency is forgotten. A rise counts at once.",
+    },
+    {
+        .key = "slow-start",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct config_balance, slow_start_ms),
+        .none = "off",
+        .min = "100ms",
+        .max = "1h",
+        .help = "An origin that comes back, or is added by a reload, begins with a tenth of its "
+                "share and has all of it after so long.",
+    },
+    {
+        .key = "spill-below",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct config_balance, spill_percent),
+        .preset = "70",
+        .max = "100",
+        .unit = "percent",
+        .help = "While less than so many percent of a group's weight can be asked, the group gets "
+                "less than all requests, in proportion, and the next priority the rest. 0: the "
+                "next priority is used only when nobody of this one is left.",
+    },
+    {
+        .key = "panic-below",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct config_balance, panic_percent),
+        .preset = "0",
+        .max = "100",
+        .unit = "percent",
+        .help = "While less than so many percent of the pool's weight can be asked, health is "
+                "taken for a mistake of the checks, and all origins are asked; status tells it. "
+                "0: never, and a pool whose origins are all down answers 503.",
+    },
+};
+static const struct conf_struct BALANCE = {
+    .what = "balance",
+    .size = sizeof(struct config_balance),
+    CONF_FIELDS(BALANCE_FIELDS),
+    .shorthand = "policy",
+};
+
 static const struct conf_field POOL_FIELDS[] = {
     {
         .key = "origins",
@@ -165,9 +263,16 @@ static const struct conf_field POOL_FIELDS[] = {
         .of = &ORIGIN,
         .item_places = CONF_AT(struct file_pool, origin_places),
         .is_required = true,
-        .max_items = 4096,
+        .max_items = 64,
         .expects = "an IP address with port such as 10.0.0.1:8080, or a mapping",
         .help = "The servers behind this proxy.",
+    },
+    {
+        .key = "balance",
+        .kind = CONF_STRUCT,
+        .slot = CONF_ONE(struct file_pool, pool.balance),
+        .of = &BALANCE,
+        .help = "Which of the origins is asked.",
     },
     {
         .key = "tls",

@@ -206,6 +206,12 @@ bool fields_next_param(struct str *rest, char separator, struct field_param *out
 /* Does any line of a list field hold this token (case folded; "close" in Connection)? */
 bool fields_has_token(const struct fields *f, enum field_id id, const char *token);
 
+/* The value of a cookie by its name, whose case counts (RFC 6265 section 5.4); the first of
+ * several. false: there is none. */
+MUST_USE bool fields_find_cookie(const struct fields *f, struct str name, struct str *value);
+/* The next "name=value" of a Cookie line, without white space around it. */
+bool fields_next_cookie(struct str *rest, struct str *pair);
+
 /* ---- Cache-Control (RFC 9111 section 5.2, RFC 5861, RFC 8246, RFC 9213) ---- */
 
 #define FIELDS_SECONDS_MAX \

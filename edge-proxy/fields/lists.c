@@ -204,3 +204,40 @@ unsigned fields_read_accept_encoding(const struct fields *request)
         a.yes |= unnamed;
     return a.yes & ~a.no;
 }
+
+/* ---- Cookies (RFC 6265 section 4.2.1, read as leniently as origins do) ---- */
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+bool fields_next_cookie(struct str *rest, struct str *pair)
+{
+    const char *end;
+
+    while (rest->n > 0 && (is_space(*rest->p) || *rest->p == ';'))
+        *rest = (struct str){rest->p + 1, rest->n - 1};
+    if (rest->n == 0)
+        return false;
+    end = memchr(rest->p, ';', rest->n);
+    *pair = (struct str){rest->p, end != NULL ? (size_t)(end - rest->p) : rest->n};
+    *rest = (struct str){rest->p + pair->n, rest->n - pair->n};
+    while (pair->n > 0 && is_space(pair->p[pair->n - 1]))
+        pair->n--;
+    return true;
+}
+
+bool fields_find_cookie(const struct fields *f, struct str name, struct str *value)
+{
+    for (int i = fields_find(f, FIELD_COOKIE); i >= 0; i = fields_next(f, i)) {
+        struct str rest = f->v[i].value, pair;
+
+        while (fields_next_cookie(&rest, &pair))
+            if (pair.n > name.n && pair.p[name.n] == '=' && memcmp(pair.p, name.p, name.n) == 0) {
+                *value = (struct str){pair.p + name.n + 1, pair.n - name.n - 1};
+                return true;
+            }
+    }
+    return false;
+}

@@ -85,6 +85,22 @@ static uint32_t cpu_permille(struct report *r)
 
 /* ---- The report ---- */
 
+/* NULL: there is none. */
+static const char *tell_reason(struct arena *a, const struct upstream_origin_state *state)
+{
+    struct text t = {0};
+    const char *reason;
+
+    if (state->reason[0] == '\0' && !state->is_panic)
+        return NULL;
+    text_adds(&t, state->reason);
+    if (state->is_panic)
+        text_addf(&t, "%spanic: all of the pool are asked", t.n > 0 ? "; " : "");
+    reason = arena_strndup(a, t.p, t.n);
+    text_free(&t);
+    return reason;
+}
+
 static void fill_origins(const struct report_sources *s, struct control_report *out)
 {
     const struct upstream_pools *pools = s->generation->pools;
@@ -99,7 +115,7 @@ static void fill_origins(const struct report_sources *s, struct control_report *
             .pool = state.pool,
             .name = state.name,
             .is_up = state.is_up,
-            .reason = state.reason[0] != '\0' ? state.reason : NULL,
+            .reason = tell_reason(out->arena, &state),
             .since_ms = state.since_ms,
             .connections = state.connections,
         };
@@ -215,6 +231,30 @@ static void write_origins(const struct report_sources *s, struct text *out)
     }
 }
 
+/* Of each origin's pool: the pools that no route uses have origins too. */
+static void write_balance(const struct report_sources *s, struct text *out)
+{
+    const struct upstream_pools *pools = s->generation->pools;
+    struct upstream_origin_state state;
+    const char *pool = NULL;
+
+    metrics_write_head(out, "edge_origin_share_permille", "gauge",
+                       "Part of its weight that an origin has: less while it starts slowly.");
+    for (size_t i = 0; i < upstream_count_origins(pools); i++) {
+        upstream_origin_state(pools, i, &state);
+        text_addf(out, "edge_origin_share_permille{pool=\"%s\",origin=\"%s\"} %u\n", state.pool,
+                  state.name, state.share_permille);
+    }
+    metrics_write_head(out, "edge_pool_panic", "gauge",
+                       "Whether so few origins are up that all are asked.");
+    for (size_t i = 0; i < upstream_count_origins(pools); i++) {
+        upstream_origin_state(pools, i, &state);
+        if (state.pool != pool)
+            text_addf(out, "edge_pool_panic{pool=\"%s\"} %d\n", state.pool, state.is_panic);
+        pool = state.pool;
+    }
+}
+
 void report_write_metrics(struct report *r, const struct report_sources *s, struct text *out)
 {
     char verdict[VERDICT_TEXT];
@@ -231,4 +271,5 @@ void report_write_metrics(struct report *r, const struct report_sources *s, stru
                 cpu_permille(r));
     write_cache(s, out);
     write_origins(s, out);
+    write_balance(s, out);
 }

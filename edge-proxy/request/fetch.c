@@ -2,6 +2,8 @@
 /* Exchanges with origins, and what comes of them for the cache. */
 #include "edge-proxy/request/request_internal.h"
 
+#include "common/siphash/siphash.h"
+
 #include <string.h>
 
 /* ---- What upstream asks ---- */
@@ -56,6 +58,37 @@ static struct str sent_host(const struct request *r)
     return host;
 }
 
+/* What the pool's hash looks at; false: the request has none. The hash has no secret: all edges
+ * must agree, and a visitor who makes keys collide meets hash-bound. */
+static bool find_hash_key(const struct request *r, const struct config_balance *b, uint64_t *key)
+{
+    static const struct siphash_key seed = {0, 0};
+    const struct fields *f = &r->head.fields;
+    struct str s = {NULL, 0};
+    int line;
+
+    switch (b->key) {
+    case CONFIG_KEY_CLIENT:
+        s = (struct str){(const char *)r->client.ip.bytes, ip_bits(&r->client.ip) / 8};
+        break;
+    case CONFIG_KEY_PATH:
+        s = r->head.path;
+        break;
+    case CONFIG_KEY_HEADER:
+        line = fields_find_name(f, str_of(b->key_name));
+        if (line < 0)
+            return false;
+        s = f->v[line].value;
+        break;
+    case CONFIG_KEY_COOKIE:
+        if (!fields_find_cookie(f, str_of(b->key_name), &s))
+            return false;
+        break;
+    }
+    *key = siphash_24(&seed, s.p, s.n);
+    return true;
+}
+
 void fetch_start(struct request *r)
 {
     static const struct upstream_ops ops = {
@@ -65,6 +98,11 @@ void fetch_start(struct request *r)
         .on_interim = on_interim,
         .on_progress = on_progress,
     };
+
+    const struct config_pool *pool = &request_config(r)->pools[r->route.route->pool];
+    uint64_t key = 0;
+    bool has_key =
+        pool->balance.policy == CONFIG_POLICY_HASH && find_hash_key(r, &pool->balance, &key);
 
     r->sent_s = clock_wall_s();
     r->attempts++;
@@ -79,6 +117,8 @@ void fetch_start(struct request *r)
                               .is_body_chunked = r->framing.body == HTTP_BODY_CHUNKED,
                               .host = sent_host(r),
                               .tried = r->tried,
+                              .key = key,
+                              .has_key = has_key,
                               .is_fresh_wanted = r->is_fresh_wanted,
                               .is_upgrade = r->is_upgrade,
                           });

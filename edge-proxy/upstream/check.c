@@ -49,7 +49,7 @@ static void set_down(struct probe *p, bool is_down, const char *reason)
     char lasted[TEXT_SHORT];
 
     text_format_duration_ms((uint64_t)(clock_mono_ms() - o->changed_ms), lasted);
-    atomic_store(&o->is_down, is_down);
+    balance_set_down(p->pool->balance, o->index, is_down, clock_coarse_ms());
     o->changed_ms = clock_mono_ms();
     snprintf(o->reason, sizeof(o->reason), "%s", is_down ? reason : "checks pass");
     if (is_down)
@@ -66,7 +66,7 @@ static void note_result(struct probe *p, bool is_good, const char *reason)
 {
     struct upstream_origin *o = p->origin;
     const struct config_check *check = &p->pool->config->check;
-    bool is_down = atomic_load(&o->is_down);
+    bool is_down = balance_is_down(p->pool->balance, o->index);
 
     worker_count(p->checks->w, is_good ? COUNT_CHECKS_OK : COUNT_CHECKS_FAILED);
     o->run = o->is_checked && o->is_run_good == is_good ? o->run + 1 : 1;

@@ -184,8 +184,6 @@ void upstream_worker_adopt(struct upstream_worker *u, size_t n_pools)
     if (n_pools <= u->n_turns)
         return;
     u->turns = base_realloc(u->turns, n_pools * sizeof(*u->turns));
-    /* Workers begin their turns apart, so that few requests still spread over all origins. */
-    for (size_t i = u->n_turns; i < n_pools; i++)
-        u->turns[i] = u->w->index;
+    memset(u->turns + u->n_turns, 0, (n_pools - u->n_turns) * sizeof(*u->turns));
     u->n_turns = n_pools;
 }

@@ -6,6 +6,7 @@
  */
 #include "edge-proxy/upstream/upstream_internal.h"
 
+#include "common/clock/clock.h"
 #include "common/net/net.h"
 
 #include <errno.h>
@@ -41,15 +42,29 @@ static void drop_conn(struct upstream_exchange *x)
 {
     if (x->c == NULL)
         return;
-    atomic_fetch_sub_explicit(&x->origin->connections, 1, memory_order_relaxed);
+    balance_finish(x->pool->balance, x->origin->index);
     conn_close(x->c);
     x->c = NULL;
+}
+
+/* least_us: what it counts as at least. */
+static void note_latency(struct upstream_exchange *x, int64_t least_us)
+{
+    int64_t us;
+
+    if (x->started_us == 0 || x->origin == NULL)
+        return;
+    us = clock_mono_us() - x->started_us;
+    balance_note_latency(x->pool->balance, x->origin->index,
+                         (uint64_t)(us > least_us ? us : least_us), clock_coarse_ms());
+    x->started_us = 0;
 }
 
 static void fail(struct upstream_exchange *x, enum upstream_failure why)
 {
     if (x->failure != UPSTREAM_FINE)
         return;
+    note_latency(x, BALANCE_FAILED_US);
     x->failure = why;
     x->step = STEP_OVER;
     worker_count(x->u->w, failures[why].counter);
@@ -79,7 +94,7 @@ static void release_conn(struct upstream_exchange *x)
         drop_conn(x);
         return;
     }
-    atomic_fetch_sub_explicit(&x->origin->connections, 1, memory_order_relaxed);
+    balance_finish(x->pool->balance, x->origin->index);
     x->c = NULL;
     conn_keep(c, x->pool->config);
 }
@@ -103,6 +118,7 @@ static void start_body(struct upstream_exchange *x)
         fail(x, UPSTREAM_FAILED_PROTOCOL);
         return;
     }
+    note_latency(x, 1);
     x->has_head = true;
     x->in->start += x->head.head_bytes;
     if (x->head.status == 101)
@@ -347,7 +363,7 @@ static void connect_or_reuse(struct upstream_exchange *x)
         return;
     }
     x->c->exchange = x;
-    atomic_fetch_add_explicit(&x->origin->connections, 1, memory_order_relaxed);
+    balance_start(x->pool->balance, x->origin->index);
     x->in = buffer_take(u->w);
     if (x->is_reused) {
         run(x, 0);
@@ -365,7 +381,9 @@ struct upstream_exchange *upstream_start(struct upstream_worker *u,
     x->r = *r;
     x->pool = &r->pools->pools[r->pool];
     ensure(r->pool < r->pools->n && r->pool < u->n_turns);
-    x->origin = pool_pick(x->pool, u->turns[r->pool]++, r->tried);
+    x->origin = pool_pick(u, r);
+    if (balance_wants_latency(x->pool->balance))
+        x->started_us = clock_mono_us();
     if (x->origin == NULL)
         fail(x, UPSTREAM_FAILED_NONE_UP);
     else

@@ -71,45 +71,19 @@ static SSL_CTX *make_ssl_ctx(const struct config_pool *pool, struct errors *erro
     return ctx;
 }
 
-/* Smooth weighted round robin, worked out once: each slot goes to the origin that is most in
- * arrears, so that heavy origins are spread over the turn and not bunched. */
-static void make_schedule(struct upstream_pool *p)
+static const struct upstream_pool *find_pool(const struct upstream_pools *all, const char *name)
 {
-    int64_t arrears[UPSTREAM_POOL_ORIGINS_MAX] = {0};
-    uint64_t total = 0, scale;
-
-    for (size_t i = 0; i < p->n_origins; i++)
-        total += p->origins[i].config->weight;
-    scale = total / UPSTREAM_SCHEDULE_MAX + 1;
-    p->n_schedule = 0;
-    for (size_t i = 0; i < p->n_origins; i++)
-        p->n_schedule += (p->origins[i].config->weight + scale - 1) / scale;
-    p->schedule = base_alloc(p->n_schedule + 1);
-    for (size_t slot = 0; slot < p->n_schedule; slot++) {
-        size_t best = 0;
-
-        for (size_t i = 0; i < p->n_origins; i++) {
-            arrears[i] += (int64_t)((p->origins[i].config->weight + scale - 1) / scale);
-            if (arrears[i] > arrears[best])
-                best = i;
-        }
-        arrears[best] -= (int64_t)p->n_schedule;
-        p->schedule[slot] = (uint8_t)best;
-    }
+    for (size_t i = 0; all != NULL && i < all->n; i++)
+        if (strcmp(all->pools[i].config->name, name) == 0)
+            return &all->pools[i];
+    return NULL;
 }
 
-static const struct upstream_origin *find_same(const struct upstream_pools *previous,
-                                               const struct upstream_pool *pool, const char *key)
+static const struct upstream_origin *find_same(const struct upstream_pool *p, const char *key)
 {
-    for (size_t i = 0; previous != NULL && i < previous->n; i++) {
-        const struct upstream_pool *p = &previous->pools[i];
-
-        if (strcmp(p->config->name, pool->config->name) != 0)
-            continue;
-        for (size_t k = 0; k < p->n_origins; k++)
-            if (strcmp(p->origins[k].key, key) == 0)
-                return &p->origins[k];
-    }
+    for (size_t k = 0; p != NULL && k < p->n_origins; k++)
+        if (strcmp(p->origins[k].key, key) == 0)
+            return &p->origins[k];
     return NULL;
 }
 
@@ -119,27 +93,47 @@ static void inherit_state(struct upstream_origin *o, const struct upstream_origi
     o->changed_ms = old->changed_ms;
     memcpy(o->reason, old->reason, sizeof(o->reason));
     atomic_store(&o->failures, atomic_load(&old->failures));
-    atomic_store(&o->avoid_until_ms, atomic_load(&old->avoid_until_ms));
-    if (!is_active) /* nobody would ever bring it up again */
+    balance_inherit(o->pool->balance, o->index, old->pool->balance, old->index);
+    if (!is_active) { /* nobody would ever bring it up again */
+        balance_set_down(o->pool->balance, o->index, false, o->changed_ms);
         return;
-    atomic_store(&o->is_down, atomic_load(&old->is_down));
+    }
     o->is_checked = old->is_checked;
     o->run = old->run;
     o->is_run_good = old->is_run_good;
 }
 
-static void make_origin(struct upstream_pool *p, size_t i, const struct upstream_pools *previous)
+/* before: the same pool until now, or NULL. */
+static void make_origin(struct upstream_pool *p, size_t i, const struct upstream_pool *before)
 {
     struct upstream_origin *o = &p->origins[i];
     const struct upstream_origin *old;
 
     o->config = &p->config->origins[i];
+    o->pool = p;
+    o->index = i;
     o->key = make_key(p->config, o->config);
     o->key_hash = hash_text(o->key);
     o->changed_ms = clock_mono_ms();
-    old = find_same(previous, p, o->key);
+    balance_set(p->balance, i, hash_text(o->config->name), o->config->weight, o->config->priority);
+    old = find_same(before, o->key);
     if (old != NULL)
         inherit_state(o, old, p->config->check.interval_ms != 0);
+    else if (before != NULL)
+        balance_ramp(p->balance, i, o->changed_ms);
+}
+
+static void make_pool(struct upstream_pool *p, const struct config_pool *config,
+                      const struct upstream_pool *before, struct errors *errors)
+{
+    p->config = config;
+    p->n_origins = config->n_origins;
+    p->origins = base_zalloc(p->n_origins + 1, sizeof(*p->origins));
+    p->balance = balance_new(&config->balance, p->n_origins);
+    for (size_t k = 0; k < p->n_origins; k++)
+        make_origin(p, k, before);
+    if (config->tls.is_on)
+        p->ssl_ctx = make_ssl_ctx(config, errors);
 }
 
 struct upstream_pools *upstream_pools_new(const struct config *config,
@@ -152,24 +146,9 @@ struct upstream_pools *upstream_pools_new(const struct config *config,
     all->n = config->n_pools;
     all->body_idle_ms = config->limits.body_idle_ms;
     all->pools = base_zalloc(all->n + 1, sizeof(*all->pools));
-    for (size_t i = 0; i < all->n; i++) {
-        struct upstream_pool *p = &all->pools[i];
-
-        p->config = &config->pools[i];
-        p->n_origins = p->config->n_origins;
-        if (p->n_origins > UPSTREAM_POOL_ORIGINS_MAX) {
-            errors_add(errors, (struct place){.file = config->path},
-                       "pool '%s' has %zu origins; at most %d are possible", p->config->name,
-                       p->n_origins, UPSTREAM_POOL_ORIGINS_MAX);
-            p->n_origins = UPSTREAM_POOL_ORIGINS_MAX;
-        }
-        p->origins = base_zalloc(p->n_origins + 1, sizeof(*p->origins));
-        for (size_t k = 0; k < p->n_origins; k++)
-            make_origin(p, k, previous);
-        make_schedule(p);
-        if (p->config->tls.is_on)
-            p->ssl_ctx = make_ssl_ctx(p->config, errors);
-    }
+    for (size_t i = 0; i < all->n; i++)
+        make_pool(&all->pools[i], &config->pools[i], find_pool(previous, config->pools[i].name),
+                  errors);
     if (errors->n_errors == before)
         return all;
     upstream_pools_free(all);
@@ -184,7 +163,7 @@ void upstream_pools_free(struct upstream_pools *all)
         for (size_t k = 0; k < p->n_origins; k++)
             free(p->origins[k].key);
         free(p->origins);
-        free(p->schedule);
+        balance_free(p->balance);
         SSL_CTX_free(p->ssl_ctx);
     }
     free(all->pools);
@@ -193,30 +172,19 @@ void upstream_pools_free(struct upstream_pools *all)
 
 /* ---- Choosing ---- */
 
-static bool is_avoided(const struct upstream_origin *o, int64_t now_ms)
+struct upstream_origin *pool_pick(struct upstream_worker *u, const struct upstream_request *r)
 {
-    int64_t until = atomic_load_explicit(&o->avoid_until_ms, memory_order_relaxed);
+    const struct upstream_pool *p = &r->pools->pools[r->pool];
+    int i = balance_pick(p->balance, &u->turns[r->pool],
+                         &(struct balance_query){
+                             .tried = r->tried,
+                             .key = r->key,
+                             .has_key = r->has_key,
+                             .seed = u->w->index,
+                             .now_ms = clock_coarse_ms(),
+                         });
 
-    return until != 0 && now_ms < until;
-}
-
-struct upstream_origin *pool_pick(const struct upstream_pool *p, uint32_t turn, uint64_t tried)
-{
-    struct upstream_origin *last_resort = NULL;
-    int64_t now_ms = clock_coarse_ms();
-
-    for (size_t k = 0; k < p->n_schedule; k++) {
-        uint8_t i = p->schedule[(turn + k) % p->n_schedule];
-        struct upstream_origin *o = &p->origins[i];
-
-        if (tried >> i & 1 || atomic_load_explicit(&o->is_down, memory_order_relaxed))
-            continue;
-        if (!is_avoided(o, now_ms))
-            return o;
-        if (last_resort == NULL)
-            last_resort = o;
-    }
-    return last_resort;
+    return i < 0 ? NULL : &p->origins[i];
 }
 
 void origin_note_failure(struct upstream_origin *o)
@@ -224,8 +192,7 @@ void origin_note_failure(struct upstream_origin *o)
     uint32_t n = atomic_fetch_add_explicit(&o->failures, 1, memory_order_relaxed) + 1;
 
     if (n >= UPSTREAM_AVOID_AFTER)
-        atomic_store_explicit(&o->avoid_until_ms, clock_coarse_ms() + UPSTREAM_AVOID_MS,
-                              memory_order_relaxed);
+        balance_eject(o->pool->balance, o->index, clock_coarse_ms() + UPSTREAM_AVOID_MS);
 }
 
 void origin_note_success(struct upstream_origin *o)
@@ -233,7 +200,7 @@ void origin_note_success(struct upstream_origin *o)
     if (atomic_load_explicit(&o->failures, memory_order_relaxed) == 0)
         return;
     atomic_store_explicit(&o->failures, 0, memory_order_relaxed);
-    atomic_store_explicit(&o->avoid_until_ms, 0, memory_order_relaxed);
+    balance_eject(o->pool->balance, o->index, 0);
 }
 
 /* ---- TLS ---- */
@@ -289,8 +256,8 @@ size_t upstream_count_origins(const struct upstream_pools *all)
 static bool is_origin_up(const struct upstream_pool *p, const struct upstream_origin *o)
 {
     if (p->config->check.interval_ms != 0)
-        return !atomic_load(&o->is_down);
-    return !is_avoided(o, clock_coarse_ms());
+        return !balance_is_down(p->balance, o->index);
+    return balance_is_usable(p->balance, o->index, clock_coarse_ms());
 }
 
 void upstream_origin_state(const struct upstream_pools *all, size_t i,
@@ -308,10 +275,12 @@ void upstream_origin_state(const struct upstream_pools *all, size_t i,
         .is_up = is_origin_up(p, o),
         .reason = o->reason,
         .since_ms = (uint64_t)(clock_mono_ms() - o->changed_ms),
-        .connections = atomic_load(&o->connections),
+        .connections = balance_in_flight(p->balance, o->index),
+        .share_permille = balance_ramp_permille(p->balance, o->index, clock_coarse_ms()),
+        .is_panic = balance_is_panicking(p->balance, clock_coarse_ms()),
     };
     if (!out->is_up && p->config->check.interval_ms == 0) {
-        int64_t began = atomic_load(&o->avoid_until_ms) - UPSTREAM_AVOID_MS;
+        int64_t began = balance_ejected_until(p->balance, o->index) - UPSTREAM_AVOID_MS;
 
         out->reason = "connect failed";
         out->since_ms = (uint64_t)(clock_coarse_ms() - began);

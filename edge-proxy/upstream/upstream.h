@@ -40,6 +40,8 @@ struct upstream_origin_state {
     const char *reason; /* of the newest change, "" at first; lives as long as the pools */
     uint64_t since_ms;  /* in this state for so long */
     uint32_t connections;
+    uint32_t share_permille; /* of its weight: less while it starts slowly */
+    bool is_panic;           /* its pool asks all, whatever their health */
 };
 size_t upstream_count_origins(const struct upstream_pools *p);
 void upstream_origin_state(const struct upstream_pools *p, size_t i,
@@ -100,8 +102,10 @@ struct upstream_request {
     bool has_body, is_body_chunked; /* peek tells where it ends */
     struct str host;                /* as sent: for SNI where the pool names none */
     uint64_t tried;                 /* origins of the pool that are not to be asked, as bits */
-    bool is_fresh_wanted;           /* not over a kept connection */
-    bool is_upgrade;                /* 101 is an answer that we asked for */
+    uint64_t key;                   /* of a pool that hashes: equal ones go to one origin */
+    bool has_key;
+    bool is_fresh_wanted; /* not over a kept connection */
+    bool is_upgrade;      /* 101 is an answer that we asked for */
 };
 
 struct upstream_exchange;

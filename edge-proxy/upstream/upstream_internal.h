@@ -3,36 +3,35 @@
 #ifndef EDGE_PROXY_UPSTREAM_INTERNAL_H
 #define EDGE_PROXY_UPSTREAM_INTERNAL_H
 
+#include "edge-proxy/balance/balance.h"
 #include "edge-proxy/upstream/upstream.h"
 
 #include <event2/event_struct.h>
 #include <stdatomic.h>
 
 enum {
-    UPSTREAM_AVOID_AFTER = 3,     /* connect failures in a row, after which an origin ... */
-    UPSTREAM_AVOID_MS = 2000,     /* ... is tried last for so long */
-    UPSTREAM_SCHEDULE_MAX = 4096, /* slots of a pool's rotation */
-    UPSTREAM_REASON_BYTES = 96,
-    UPSTREAM_POOL_ORIGINS_MAX = 64 /* bits of upstream_request.tried */
+    UPSTREAM_AVOID_AFTER = 3, /* connect failures in a row, after which an origin ... */
+    UPSTREAM_AVOID_MS = 2000, /* ... is tried last for so long */
+    UPSTREAM_REASON_BYTES = 96
 };
 
 /* ---- Pools ---- */
 
+/* Whether it may be asked, and how much it has to do, stands in the pool's balance. */
 struct upstream_origin {
     const struct config_origin *config;
-    char *key; /* address and TLS identity: connections with equal keys are interchangeable */
+    struct upstream_pool *pool;
+    size_t index; /* in its pool and in balance */
+    char *key;    /* address and TLS identity: connections with equal keys are interchangeable */
     uint64_t key_hash;
     /* By active checks. */
-    _Atomic bool is_down;
     bool is_checked; /* at least once */
     unsigned run;    /* equal results in a row */
     bool is_run_good;
     int64_t changed_ms;
     char reason[UPSTREAM_REASON_BYTES];
     /* By what workers see. */
-    _Atomic uint32_t failures;
-    _Atomic int64_t avoid_until_ms;
-    _Atomic uint32_t connections;
+    _Atomic uint32_t failures; /* to connect, in a row */
 };
 
 struct upstream_pool {
@@ -40,8 +39,7 @@ struct upstream_pool {
     SSL_CTX *ssl_ctx; /* NULL: plain */
     struct upstream_origin *origins;
     size_t n_origins;
-    uint8_t *schedule; /* origins in the order of turns, weights applied */
-    size_t n_schedule;
+    struct balance *balance;
 };
 
 struct upstream_pools {
@@ -50,9 +48,9 @@ struct upstream_pools {
     uint32_t body_idle_ms; /* a body that makes no progress for so long is given up */
 };
 
-/* The origin of this turn that is up and not tried; those that lately failed come last. NULL:
- * none. */
-struct upstream_origin *pool_pick(const struct upstream_pool *p, uint32_t turn, uint64_t tried);
+struct upstream_worker;
+/* Whom to ask; NULL: nobody is left. */
+struct upstream_origin *pool_pick(struct upstream_worker *u, const struct upstream_request *r);
 void origin_note_failure(struct upstream_origin *o);
 void origin_note_success(struct upstream_origin *o);
 /* A checked and connected name for this connection, on a fresh SSL. */
@@ -81,7 +79,7 @@ struct upstream_worker {
     struct worker *w;
     struct upstream_conn *idle[IDLE_BUCKETS];
     struct upstream_exchange *free_exchanges;
-    uint32_t *turns; /* by pool */
+    struct balance_turn *turns; /* by pool */
     size_t n_turns;
 };
 
@@ -118,6 +116,7 @@ struct upstream_exchange {
     struct upstream_request r;
     const struct upstream_pool *pool;
     struct upstream_origin *origin; /* NULL: none was up */
+    int64_t started_us;             /* where latencies matter */
     struct upstream_conn *c;        /* NULL: given back, or none */
     enum exchange_step step;
     enum upstream_failure failure;

@@ -39,44 +39,14 @@ static struct upstream_pools *make(struct setup *s, const struct upstream_pools 
     return all;
 }
 
-static void turns_follow_the_weights(void **state)
+/* Whom a worker would ask. */
+static struct upstream_origin *pick(struct upstream_pools *all, uint64_t tried)
 {
-    static const uint32_t weights[][4] = {
-        {1, 1, 1, 1}, {3, 1, 1, 1}, {5, 0, 0, 1}, {1000, 1, 1, 2}};
+    static struct balance_turn turn;
+    static struct worker worker;
+    static struct upstream_worker u = {.w = &worker, .turns = &turn, .n_turns = 1};
 
-    (void)state;
-    for (size_t k = 0; k < COUNT_OF(weights); k++) {
-        struct setup s;
-        struct upstream_pools *all;
-        uint32_t total = 0, seen[4] = {0};
-
-        set_up(&s, weights[k], 4);
-        all = make(&s, NULL);
-        for (size_t i = 0; i < 4; i++)
-            total += weights[k][i];
-        for (uint32_t turn = 0; turn < total; turn++)
-            seen[pool_pick(&all->pools[0], turn, 0) - all->pools[0].origins]++;
-        for (size_t i = 0; i < 4; i++)
-            assert_int_equal(seen[i], weights[k][i]);
-        upstream_pools_free(all);
-    }
-}
-
-static void heavy_origins_are_spread(void **state)
-{
-    struct setup s;
-    struct upstream_pools *all;
-    unsigned run = 0, longest = 0;
-
-    (void)state;
-    set_up(&s, (uint32_t[]){2, 1, 1}, 3);
-    all = make(&s, NULL);
-    for (uint32_t turn = 0; turn < 40; turn++) {
-        run = pool_pick(&all->pools[0], turn, 0) == all->pools[0].origins ? run + 1 : 0;
-        longest = run > longest ? run : longest;
-    }
-    assert_true(longest <= 2);
-    upstream_pools_free(all);
+    return pool_pick(&u, &(struct upstream_request){.pools = all, .tried = tried});
 }
 
 static void leaves_out_what_is_down_or_tried(void **state)
@@ -89,11 +59,11 @@ static void leaves_out_what_is_down_or_tried(void **state)
     set_up(&s, (uint32_t[]){1, 1, 1}, 3);
     all = make(&s, NULL);
     p = &all->pools[0];
-    atomic_store(&p->origins[0].is_down, true);
-    for (uint32_t turn = 0; turn < 9; turn++) {
-        assert_ptr_not_equal(pool_pick(p, turn, 0), &p->origins[0]);
-        assert_ptr_equal(pool_pick(p, turn, 2), &p->origins[2]);
-        assert_null(pool_pick(p, turn, 6));
+    balance_set_down(p->balance, 0, true, 1);
+    for (int k = 0; k < 9; k++) {
+        assert_ptr_not_equal(pick(all, 0), &p->origins[0]);
+        assert_ptr_equal(pick(all, 2), &p->origins[2]);
+        assert_null(pick(all, 6));
     }
     upstream_pools_free(all);
 }
@@ -113,16 +83,16 @@ static void failures_push_an_origin_back(void **state)
         assert_true(upstream_is_pool_up(all, 0));
         origin_note_failure(&p->origins[0]);
     }
-    for (uint32_t turn = 0; turn < 6; turn++) {
-        assert_ptr_equal(pool_pick(p, turn, 0), &p->origins[1]);
-        assert_ptr_equal(pool_pick(p, turn, 2), &p->origins[0]);
+    for (int k = 0; k < 6; k++) {
+        assert_ptr_equal(pick(all, 0), &p->origins[1]);
+        assert_ptr_equal(pick(all, 2), &p->origins[0]);
     }
     for (int i = 0; i < UPSTREAM_AVOID_AFTER; i++)
         origin_note_failure(&p->origins[1]);
     assert_false(upstream_is_pool_up(all, 0));
     origin_note_success(&p->origins[0]);
     assert_true(upstream_is_pool_up(all, 0));
-    assert_ptr_equal(pool_pick(p, 0, 0), &p->origins[0]);
+    assert_ptr_equal(pick(all, 0), &p->origins[0]);
     upstream_pools_free(all);
 }
 
@@ -135,7 +105,7 @@ static void a_reload_keeps_what_is_known(void **state)
     set_up(&s, (uint32_t[]){1, 1}, 2);
     s.pool.check.interval_ms = 1000;
     old = make(&s, NULL);
-    atomic_store(&old->pools[0].origins[1].is_down, true);
+    balance_set_down(old->pools[0].balance, 1, true, 1);
     snprintf(old->pools[0].origins[1].reason, UPSTREAM_REASON_BYTES, "status 503");
     /* The second origin is now the first and only one. */
     set_up(&changed, (uint32_t[]){1, 1}, 2);
@@ -143,13 +113,13 @@ static void a_reload_keeps_what_is_known(void **state)
     changed.pool.origins = changed.origins + 1;
     changed.pool.n_origins = 1;
     fresh = make(&changed, old);
-    assert_true(atomic_load(&fresh->pools[0].origins[0].is_down));
+    assert_true(balance_is_down(fresh->pools[0].balance, 0));
     assert_string_equal(fresh->pools[0].origins[0].reason, "status 503");
     upstream_pools_free(fresh);
     /* Without checks nobody could ever bring it up again. */
     changed.pool.check.interval_ms = 0;
     fresh = make(&changed, old);
-    assert_false(atomic_load(&fresh->pools[0].origins[0].is_down));
+    assert_false(balance_is_down(fresh->pools[0].balance, 0));
     upstream_pools_free(fresh);
     upstream_pools_free(old);
 }
@@ -198,8 +168,6 @@ static void a_missing_ca_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(turns_follow_the_weights),
-        cmocka_unit_test(heavy_origins_are_spread),
         cmocka_unit_test(leaves_out_what_is_down_or_tried),
         cmocka_unit_test(failures_push_an_origin_back),
         cmocka_unit_test(a_reload_keeps_what_is_known),
