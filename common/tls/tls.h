@@ -67,20 +67,23 @@ int64_t tls_expires_in_s(const SSL_CTX *ctx);
 
 /* ---- Servers that anybody may visit ---- */
 
-/* Contexts for several certificates, of which SNI picks; the first is for everybody else. TLS 1.2
- * and 1.3, session tickets, no early data, idle connections hold no buffers. Counted references,
- * any thread: a reload makes a new one, and handshakes that began under the old one hold it. */
+/* Contexts for several certificates, of which SNI picks: an exact name before a wildcard, and where
+ * several certificates have the name the one whose kind of key the client can use, ECDSA before
+ * RSA. The first is for everybody else. TLS 1.2 and 1.3, session tickets, no early data, idle
+ * connections hold no buffers. Counted references, any thread: a reload makes a new one, and
+ * handshakes that began under the old one hold it. */
 struct tls_server;
 struct tls_server_settings {
     const struct tls_files *pairs; /* ca_path is not read */
     size_t n_pairs;                /* at least one */
     int min_version;               /* TLS1_2_VERSION or TLS1_3_VERSION */
+    bool is_unknown_refused;       /* who names nobody, or a name that no certificate has */
     const char *name;              /* of the program: its tickets are good for itself alone */
     SSL_CTX_alpn_select_cb_func alpn;
 };
 
-/* NULL: errors say why (a missing file, a key that does not match); an expired certificate is a
- * warning. */
+/* NULL: errors say why (a missing file, a key that does not match); an expired certificate, and one
+ * that nobody will see, is a warning. */
 struct tls_server *tls_server_new(const struct tls_server_settings *settings,
                                   struct errors *errors);
 struct tls_server *tls_server_ref(struct tls_server *t);
@@ -88,6 +91,18 @@ void tls_server_unref(struct tls_server *t);
 /* A connection's SSL, to be accepted: the default certificate until SNI says otherwise. t must stay
  * until the handshake has ended. NULL: out of memory. */
 SSL *tls_server_ssl(const struct tls_server *t);
+
+/* What is served, in the order of the settings; strings live as long as the server. */
+struct tls_certificate {
+    const char *path, *name; /* name: the first in it; NULL: it has none */
+    const char *kind;        /* of its key: "EC", "RSA" */
+    int64_t expires_in_s;    /* negative: since */
+};
+size_t tls_server_count(const struct tls_server *t);
+struct tls_certificate tls_server_certificate(const struct tls_server *t, size_t i);
+/* Logs which certificates have come near their end since they were loaded, or have come nearer.
+ * Called now and then, by the thread that made t. */
+void tls_server_warn_expiry(struct tls_server *t);
 
 /* Session ticket keys are shared by all servers of the process. They are renewed every TLS_TICKET_S
  * and stay good for one more such time. */

@@ -2,78 +2,39 @@
 /* TLS for whoever comes: a context per certificate, chosen by SNI (RFC 6066 section 3). */
 #include "common/tls/tls_internal.h"
 
-#include "common/text/text.h"
+#include "common/log/log.h"
 
-#include <openssl/x509v3.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME_MAX_BYTES = 255 };
-
-struct named_ctx {
-    char *name; /* lower case; ".example.com" for "*.example.com" */
-    SSL_CTX *ctx;
-};
-
-struct tls_server {
-    size_t n_refs;
-    SSL_CTX **all; /* the first is the default */
-    size_t n;
-    struct named_ctx *names; /* sorted */
-    size_t n_names, cap_names;
-};
-
 /* ---- Choosing ---- */
 
-static int compare_names(const void *a, const void *b)
+/* RFC 6066 section 3: most clients explain a certificate that does not fit best, so that is what
+ * they get; whoever wants no word with strangers refuses them. RFC 8446 section 9.2 has the alert
+ * for those who name nobody. */
+static int refuse_name(const char *name, int *alert)
 {
-    return strcmp(((const struct named_ctx *)a)->name, ((const struct named_ctx *)b)->name);
-}
-
-static SSL_CTX *find_name(const struct tls_server *t, const char *name)
-{
-    struct named_ctx key = {.name = (char *)name};
-    struct named_ctx *found =
-        t->n_names == 0 ? NULL
-                        : bsearch(&key, t->names, t->n_names, sizeof(t->names[0]), compare_names);
-
-    return found != NULL ? found->ctx : NULL;
-}
-
-/* The exact name, else the wildcard of its first label (RFC 9525 section 6.3). */
-static SSL_CTX *find_ctx(const struct tls_server *t, const char *name)
-{
-    char lower[NAME_MAX_BYTES + 1];
-    size_t n = strlen(name);
-    const char *dot;
-    SSL_CTX *ctx;
-
-    if (n > 0 && name[n - 1] == '.')
-        n--;
-    if (n == 0 || n > NAME_MAX_BYTES)
-        return NULL;
-    for (size_t i = 0; i < n; i++)
-        lower[i] = (char)text_lower((uint8_t)name[i]);
-    lower[n] = '\0';
-    ctx = find_name(t, lower);
-    dot = strchr(lower, '.');
-    return ctx == NULL && dot != NULL ? find_name(t, dot) : ctx;
+    *alert = name != NULL ? SSL_AD_UNRECOGNIZED_NAME : SSL_AD_MISSING_EXTENSION;
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
 static int on_server_name(SSL *ssl, int *alert, void *arg)
 {
     const struct tls_server *t = arg;
     const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-    SSL_CTX *ctx = name != NULL ? find_ctx(t, name) : NULL;
+    SSL_CTX *ctx = name != NULL ? names_find(t, name) : NULL;
 
+    if (ctx == NULL && t->is_unknown_refused)
+        return refuse_name(name, alert);
     if (ctx != NULL && ctx != SSL_get_SSL_CTX(ssl))
         SSL_set_SSL_CTX(ssl, ctx);
-    return SSL_TLSEXT_ERR_OK; /* an unknown name gets the default: most clients explain it best */
+    return SSL_TLSEXT_ERR_OK;
 }
 
 SSL *tls_server_ssl(const struct tls_server *t)
 {
-    SSL *ssl = SSL_new(t->all[0]);
+    SSL *ssl = SSL_new(t->fallback);
 
     if (ssl != NULL)
         SSL_set_accept_state(ssl);
@@ -108,91 +69,114 @@ static SSL_CTX *new_ctx(struct tls_server *t, const struct tls_server_settings *
     return ctx;
 }
 
-static void add_name(struct tls_server *t, const unsigned char *name, int n, SSL_CTX *ctx)
-{
-    char *lower;
+struct maker {
+    struct tls_server *server;
+    const struct tls_server_settings *settings;
+};
 
-    if (n > 2 && name[0] == '*' && name[1] == '.') {
-        name++;
-        n--;
-    }
-    if (n <= 0 || n > NAME_MAX_BYTES || memchr(name, '*', (size_t)n) != NULL ||
-        memchr(name, '\0', (size_t)n) != NULL)
-        return;
-    lower = base_strndup((const char *)name, (size_t)n);
-    for (int i = 0; i < n; i++)
-        lower[i] = (char)text_lower((uint8_t)lower[i]);
-    BASE_GROW(t->names, t->n_names, t->cap_names);
-    t->names[t->n_names++] = (struct named_ctx){lower, ctx};
+static SSL_CTX *make_ctx(void *arg)
+{
+    const struct maker *m = arg;
+
+    return new_ctx(m->server, m->settings);
 }
 
-/* subjectAltName alone counts (RFC 9525 section 6.3): the common name has not for years. */
-static void add_names(struct tls_server *t, SSL_CTX *ctx)
+static void warn_of_hidden(const struct tls_server *t, struct errors *errors)
 {
-    X509 *x = SSL_CTX_get0_certificate(ctx);
-    GENERAL_NAMES *names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
-
-    for (int i = 0; names != NULL && i < sk_GENERAL_NAME_num(names); i++) {
-        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-
-        if (name->type == GEN_DNS)
-            add_name(t, ASN1_STRING_get0_data(name->d.dNSName), ASN1_STRING_length(name->d.dNSName),
-                     ctx);
-    }
-    GENERAL_NAMES_free(names);
-}
-
-/* Of two certificates for one name the first in the configuration is used. */
-static void sort_names(struct tls_server *t)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < t->n_names; i++) {
-        bool is_double = false;
-
-        for (size_t k = 0; k < kept && !is_double; k++)
-            is_double = strcmp(t->names[k].name, t->names[i].name) == 0;
-        if (is_double)
-            free(t->names[i].name);
-        else
-            t->names[kept++] = t->names[i];
-    }
-    t->n_names = kept;
-    if (kept > 0)
-        qsort(t->names, kept, sizeof(t->names[0]), compare_names);
+    for (size_t i = 0; i < t->n_served; i++)
+        if (!t->served[i].is_shown)
+            errors_warn(errors, t->served[i].place, "nobody is shown the certificate '%s': %s",
+                        t->served[i].path,
+                        t->served[i].first_name == NULL
+                            ? "it has no DNS name in its subjectAltName"
+                            : "certificates before it have its names and its kind of key");
 }
 
 static void free_server(struct tls_server *t)
 {
-    for (size_t i = 0; i < t->n; i++)
-        SSL_CTX_free(t->all[i]);
-    for (size_t i = 0; i < t->n_names; i++)
-        free(t->names[i].name);
-    free(t->names);
-    free(t->all);
+    names_free(t);
+    for (size_t i = 0; i < t->n_served; i++) {
+        SSL_CTX_free(t->served[i].ctx);
+        free(t->served[i].first_name);
+        free((char *)t->served[i].path);
+    }
+    free(t->served);
     free(t);
+}
+
+/* How many of the marks it has passed. */
+static unsigned expiry_step(const struct served *s)
+{
+    static const int64_t marks_days[] = {14, 7, 3, 1, 0};
+    int64_t left_s = tls_expires_in_s(s->ctx);
+    unsigned step = 0;
+
+    while (step < COUNT_OF(marks_days) && left_s < marks_days[step] * 86400)
+        step++;
+    return step;
 }
 
 struct tls_server *tls_server_new(const struct tls_server_settings *settings, struct errors *errors)
 {
     struct tls_server *t = base_zalloc(1, sizeof(*t));
+    struct maker maker = {t, settings};
     size_t before = errors->n_errors;
 
     ensure(settings->n_pairs > 0);
     t->n_refs = 1;
-    t->all = base_zalloc(settings->n_pairs, sizeof(t->all[0]));
+    t->is_unknown_refused = settings->is_unknown_refused;
+    t->served = base_zalloc(settings->n_pairs, sizeof(t->served[0]));
     for (size_t i = 0; i < settings->n_pairs; i++) {
-        SSL_CTX *ctx = new_ctx(t, settings);
+        const struct tls_files *files = &settings->pairs[i];
 
-        t->all[t->n++] = ctx;
-        if (!has_failed(tls_load_pair(ctx, &settings->pairs[i], errors)))
-            add_names(t, ctx);
+        t->served[t->n_served++] = (struct served){.ctx = new_ctx(t, settings),
+                                                   .path = base_strdup(files->certificate_path),
+                                                   .place = files->place};
+        if (!has_failed(tls_load_pair(t->served[i].ctx, files, errors)))
+            names_add(t, i);
+        t->served[i].told = expiry_step(&t->served[i]);
     }
-    sort_names(t);
-    if (errors->n_errors == before)
+    if (errors->n_errors == before) {
+        names_settle(t, make_ctx, &maker);
+        warn_of_hidden(t, errors);
         return t;
+    }
     free_server(t);
     return NULL;
+}
+
+void tls_server_warn_expiry(struct tls_server *t)
+{
+    for (size_t i = 0; i < t->n_served; i++) {
+        struct served *s = &t->served[i];
+        unsigned step = expiry_step(s);
+        int64_t left_s = tls_expires_in_s(s->ctx);
+
+        if (step <= s->told)
+            continue;
+        s->told = step;
+        log_warn("tls", "certificate %s, renew it file=%s name=%s expires_in_s=%" PRId64,
+                 left_s < 0 ? "has expired" : "expires soon", s->path,
+                 s->first_name != NULL ? s->first_name : "-", left_s);
+    }
+}
+
+size_t tls_server_count(const struct tls_server *t)
+{
+    return t->n_served;
+}
+
+struct tls_certificate tls_server_certificate(const struct tls_server *t, size_t i)
+{
+    const struct served *s = &t->served[i];
+    EVP_PKEY *key = SSL_CTX_get0_privatekey(s->ctx);
+
+    return (struct tls_certificate){
+        .path = s->path,
+        .name = s->first_name,
+        .kind = EVP_PKEY_get0_type_name(key),
+        .expires_in_s = tls_expires_in_s(s->ctx),
+    };
 }
 
 struct tls_server *tls_server_ref(struct tls_server *t)

@@ -43,7 +43,7 @@ static void check_listeners(struct check *k)
         const char *name = addr_name(k, &l->address);
         size_t before;
 
-        if (l->is_tls && c->tls.n_certificates == 0)
+        if (l->is_tls && c->tls.n_certificates == 0 && c->tls.folder == NULL)
             conf_error(k->f, l->place, "listen: %s speaks TLS, but tls has no certificates", name);
         if (l->address.length == 0)
             continue;

@@ -21,10 +21,16 @@ struct config_certificate {
     struct place place;
 };
 
+/* Visitors who name (SNI) what no certificate has, or nobody. */
+enum config_unknown_name { CONFIG_UNKNOWN_DEFAULT, CONFIG_UNKNOWN_REJECT };
+
 struct config_tls {
     const struct config_certificate *certificates; /* the first is the default; SNI picks */
     size_t n_certificates;
+    const char *folder; /* with more of them; NULL: none */
+    struct place folder_place;
     int min_version; /* TLS1_2_VERSION or TLS1_3_VERSION */
+    enum config_unknown_name unknown_name;
 };
 
 /* TLS towards an origin or pool. */

@@ -47,6 +47,7 @@ struct file {
 extern const struct conf_struct config_schema;
 extern const struct conf_struct config_pool_schema;
 extern const struct conf_struct config_site_schema;
+extern const struct conf_struct config_tls_schema;
 
 /* names.c */
 const char *config_check_host(struct str host);

@@ -2,8 +2,6 @@
 /* All that edge-proxy.yaml can say. The reference in edge-proxy.yaml(5) is made from this table. */
 #include "edge-proxy/config/config_internal.h"
 
-#include <openssl/tls1.h>
-
 static const struct conf_field LISTENER_FIELDS[] = {
     {
         .key = "address",
@@ -26,59 +24,6 @@ static const struct conf_struct LISTENER = {
     CONF_FIELDS(LISTENER_FIELDS),
     .shorthand = "address",
     .place = CONF_AT(struct config_listener, place),
-};
-
-static const struct conf_field CERTIFICATE_FIELDS[] = {
-    {
-        .key = "certificate",
-        .kind = CONF_FILE,
-        .slot = CONF_ONE(struct config_certificate, certificate_path),
-        .is_required = true,
-        .help = "The certificate and its chain, PEM.",
-    },
-    {
-        .key = "key",
-        .kind = CONF_FILE,
-        .slot = CONF_ONE(struct config_certificate, key_path),
-        .is_required = true,
-        .help = "Its private key, PEM.",
-    },
-};
-static const struct conf_struct CERTIFICATE = {
-    .what = "certificate",
-    .size = sizeof(struct config_certificate),
-    CONF_FIELDS(CERTIFICATE_FIELDS),
-    .place = CONF_AT(struct config_certificate, place),
-};
-
-static const struct conf_choice TLS_VERSIONS[] = {
-    {"1.2", TLS1_2_VERSION},
-    {"1.3", TLS1_3_VERSION},
-    {NULL, 0},
-};
-
-static const struct conf_field TLS_FIELDS[] = {
-    {
-        .key = "certificates",
-        .kind = CONF_STRUCT,
-        .slot = CONF_LIST(struct config_tls, certificates, n_certificates),
-        .of = &CERTIFICATE,
-        .expects = "a mapping {certificate: FILE, key: FILE}",
-        .help = "What visitors are shown: the one whose names match, else the first.",
-    },
-    {
-        .key = "min-version",
-        .kind = CONF_ENUM,
-        .slot = CONF_ONE(struct config_tls, min_version),
-        .choices = TLS_VERSIONS,
-        .preset = "1.2",
-        .help = "The oldest version of TLS that visitors may speak.",
-    },
-};
-static const struct conf_struct TLS = {
-    .what = "tls",
-    .size = sizeof(struct config_tls),
-    CONF_FIELDS(TLS_FIELDS),
 };
 
 static const struct conf_field CACHE_FIELDS[] = {
@@ -313,7 +258,7 @@ static const struct conf_field TOP_FIELDS[] = {
         .key = "tls",
         .kind = CONF_STRUCT,
         .slot = CONF_ONE(struct file, config.tls),
-        .of = &TLS,
+        .of = &config_tls_schema,
         .help = "For the listeners with tls.",
     },
     {

@@ -37,7 +37,7 @@ static void send_reports(struct control *c)
     arena_init(&a, 0);
     c->sequence++;
     frame.body_case = GSLB__FRAME__BODY_REPORT;
-    frame.report = control_build_report(c, &a);
+    frame.report = control_build_report(c, &a, false);
     for (size_t i = 0; i < c->n_nodes; i++)
         if (c->nodes[i]->is_open)
             frame_link_send(c->nodes[i]->link, &frame);

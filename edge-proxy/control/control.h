@@ -32,6 +32,11 @@ struct control_listener {
     bool is_tls, is_open;
 };
 
+struct control_certificate {
+    const char *path, *name, *kind;
+    int64_t expires_in_s;
+};
+
 /* One report. Strings and arrays live in arena (or longer); counters are since the start. Draining
  * is control's own to tell. */
 struct control_report {
@@ -45,6 +50,9 @@ struct control_report {
     uint64_t requests, bytes_sent, errors;
     const struct control_listener *listeners;
     size_t n_listeners;
+    bool is_for_operator; /* who asked, and gets what follows too; the nodes do not */
+    const struct control_certificate *certificates;
+    size_t n_certificates;
 };
 
 struct control_hooks {

@@ -74,8 +74,9 @@ void control_node_free(struct control_node *n);
 void control_node_check(struct control_node *n, int64_t now_ms);
 bool control_node_is_heard(const struct control_node *n, int64_t now_ms);
 
-/* control_report.c: one report on the wire, built in arena. */
-Gslb__Report *control_build_report(struct control *c, struct arena *arena);
+/* control_report.c: one report on the wire, built in arena; for an operator, who gets more, or for
+ * the nodes. */
+Gslb__Report *control_build_report(struct control *c, struct arena *arena, bool is_for_operator);
 
 /* control_operator.c */
 void control_on_unix(void *arg, int fd);

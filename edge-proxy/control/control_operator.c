@@ -19,7 +19,7 @@ static void on_status(struct control *c, struct frame_link *link)
 
     arena_init(&a, 0);
     reply.body_case = GSLB__REPLY__BODY_EDGE_STATUS;
-    reply.edge_status = control_build_report(c, &a);
+    reply.edge_status = control_build_report(c, &a, true);
     frame_link_reply(link, &reply);
     arena_free(&a);
 }

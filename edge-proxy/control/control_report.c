@@ -61,9 +61,26 @@ static Gslb__CacheFigures *cache_on_wire(struct arena *a, const struct control_r
     return cache;
 }
 
-Gslb__Report *control_build_report(struct control *c, struct arena *a)
+static Gslb__Certificate **certificates_on_wire(struct arena *a, const struct control_report *from)
 {
-    struct control_report from = {.arena = a};
+    Gslb__Certificate **list = arena_alloc(a, (from->n_certificates + 1) * sizeof(*list));
+
+    for (size_t i = 0; i < from->n_certificates; i++) {
+        const struct control_certificate *c = &from->certificates[i];
+
+        list[i] = arena_alloc(a, sizeof(*list[i]));
+        gslb__certificate__init(list[i]);
+        list[i]->path = frame_borrow(c->path);
+        list[i]->name = frame_borrow(c->name);
+        list[i]->key = frame_borrow(c->kind);
+        list[i]->expires_in_s = c->expires_in_s;
+    }
+    return list;
+}
+
+Gslb__Report *control_build_report(struct control *c, struct arena *a, bool is_for_operator)
+{
+    struct control_report from = {.arena = a, .is_for_operator = is_for_operator};
     Gslb__Report *r = arena_alloc(a, sizeof(*r));
 
     c->hooks.fill(c->hooks.arg, &from);
@@ -83,5 +100,7 @@ Gslb__Report *control_build_report(struct control *c, struct arena *a)
     r->errors_total = from.errors;
     r->n_listeners = from.n_listeners;
     r->listeners = listeners_on_wire(a, &from);
+    r->n_certificates = from.n_certificates;
+    r->certificates = certificates_on_wire(a, &from);
     return r;
 }

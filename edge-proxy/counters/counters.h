@@ -31,6 +31,7 @@
     X(TLS_CLOSED, EDGE_TLS_ "{reason=\"closed\"}", "TLS handshakes that failed.")                  \
     X(TLS_PLAIN_HTTP, EDGE_TLS_ "{reason=\"plain-http\"}", "TLS handshakes that failed.")          \
     X(TLS_NO_CIPHER, EDGE_TLS_ "{reason=\"no-shared-cipher\"}", "TLS handshakes that failed.")     \
+    X(TLS_UNKNOWN_NAME, EDGE_TLS_ "{reason=\"unknown-name\"}", "TLS handshakes that failed.")      \
     X(TLS_VERSION, EDGE_TLS_ "{reason=\"version\"}", "TLS handshakes that failed.")                \
     X(TLS_ALERT, EDGE_TLS_ "{reason=\"peer-alert\"}", "TLS handshakes that failed.")               \
     X(TLS_OTHER, EDGE_TLS_ "{reason=\"protocol\"}", "TLS handshakes that failed.")                 \

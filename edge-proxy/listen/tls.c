@@ -4,7 +4,12 @@
 
 #include "common/tls/tls.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* RFC 7301. No overlap: an alert, as the RFC has it. */
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,
@@ -18,28 +23,109 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,
                : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+/* ---- The pairs of the configuration, and those of its folder ---- */
+
+struct pairs {
+    struct tls_files *items;
+    size_t n, cap;
+};
+
+static void add_pair(struct pairs *p, struct tls_files pair)
+{
+    BASE_GROW(p->items, p->n, p->cap);
+    p->items[p->n++] = pair;
+}
+
+static void free_pairs(struct pairs *p, size_t n_configured)
+{
+    for (size_t i = n_configured; i < p->n; i++) {
+        free((char *)p->items[i].certificate_path);
+        free((char *)p->items[i].key_path);
+    }
+    free(p->items);
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* A pair, if that is what the entry of the folder stands for. */
+static void add_entry(struct pairs *p, const struct config_tls *config, const char *entry)
+{
+    static const struct str suffix = STR(".crt");
+    struct str name = str_of(entry);
+    struct tls_files pair = {.place = config->folder_place};
+    char *path = base_printf("%s/%s", config->folder, entry);
+
+    if (name.n > suffix.n && entry[0] != '.' && strcmp(entry + name.n - suffix.n, suffix.p) == 0) {
+        pair.key_path = base_printf("%.*s.key", (int)(strlen(path) - suffix.n), path);
+        pair.certificate_path = path;
+        add_pair(p, pair);
+        return;
+    }
+    if (entry[0] != '.' && is_folder(path)) {
+        pair.certificate_path = base_printf("%s/fullchain.pem", path);
+        pair.key_path = base_printf("%s/privkey.pem", path);
+        if (access(pair.certificate_path, F_OK) == 0) {
+            add_pair(p, pair);
+        } else {
+            free((char *)pair.certificate_path);
+            free((char *)pair.key_path);
+        }
+    }
+    free(path);
+}
+
+static void add_folder(struct pairs *p, const struct config_tls *config, struct errors *errors)
+{
+    struct dirent **entries = NULL;
+    size_t before = p->n;
+    int n = scandir(config->folder, &entries, NULL, alphasort);
+
+    if (n < 0) {
+        errors_add(errors, config->folder_place, "cannot read the folder '%s': %s", config->folder,
+                   strerror(errno));
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        add_entry(p, config, entries[i]->d_name);
+        free(entries[i]);
+    }
+    free(entries);
+    if (p->n == before)
+        errors_add(errors, config->folder_place,
+                   "no certificate in the folder '%s': expected NAME.crt and NAME.key, or "
+                   "NAME/fullchain.pem and NAME/privkey.pem",
+                   config->folder);
+}
+
 struct tls_server *listen_tls_new(const struct config *config, struct errors *errors)
 {
-    size_t n = config->tls.n_certificates;
-    struct tls_files *pairs;
-    struct tls_server *t;
+    const struct config_tls *c = &config->tls;
+    struct tls_server *t = NULL;
+    struct pairs pairs = {0};
 
-    if (n == 0)
-        return NULL;
+    for (size_t i = 0; i < c->n_certificates; i++)
+        add_pair(&pairs, (struct tls_files){.certificate_path = c->certificates[i].certificate_path,
+                                            .key_path = c->certificates[i].key_path,
+                                            .place = c->certificates[i].place});
+    if (c->folder != NULL)
+        add_folder(&pairs, c, errors);
     wire_prepare();
-    pairs = base_zalloc(n, sizeof(*pairs));
-    for (size_t i = 0; i < n; i++) {
-        const struct config_certificate *c = &config->tls.certificates[i];
-
-        pairs[i] = (struct tls_files){
-            .certificate_path = c->certificate_path, .key_path = c->key_path, .place = c->place};
-    }
-    t = tls_server_new(&(struct tls_server_settings){.pairs = pairs,
-                                                     .n_pairs = n,
-                                                     .min_version = config->tls.min_version,
-                                                     .name = "edge-proxy",
-                                                     .alpn = on_alpn},
-                       errors);
-    free(pairs);
+    if (pairs.n > 0)
+        t = tls_server_new(
+            &(struct tls_server_settings){
+                .pairs = pairs.items,
+                .n_pairs = pairs.n,
+                .min_version = c->min_version,
+                .is_unknown_refused = c->unknown_name == CONFIG_UNKNOWN_REJECT,
+                .name = "edge-proxy",
+                .alpn = on_alpn,
+            },
+            errors);
+    free_pairs(&pairs, c->n_certificates);
     return t;
 }

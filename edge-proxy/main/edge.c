@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { HOUSEKEEPING_MS = 1000, DRAIN_LOOK_MS = 50, LOG_CLOSE_MS = 2000 };
+enum { HOUSEKEEPING_MS = 1000, EXPIRY_LOOK_MS = 3600000, DRAIN_LOOK_MS = 50, LOG_CLOSE_MS = 2000 };
 /* Open files of the process and of each worker, besides listeners and connections. */
 enum { FILES = 32, FILES_PER_WORKER = 8 };
 
@@ -40,7 +40,7 @@ struct edge {
     struct event *signals, *housekeeping, *drain;
     int signal_fd;
     bool is_stopping;
-    int64_t stop_by_ms;
+    int64_t stop_by_ms, expiry_look_ms;
 };
 
 static struct report_sources sources(const struct edge *e)
@@ -339,7 +339,13 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
 
 static void on_housekeeping(evutil_socket_t fd, short what, void *arg)
 {
+    struct edge *e = arg;
+
     tls_tickets_rotate(clock_wall_s());
+    if (e->generation->tls != NULL && clock_mono_ms() >= e->expiry_look_ms) {
+        tls_server_warn_expiry(e->generation->tls);
+        e->expiry_look_ms = clock_mono_ms() + EXPIRY_LOOK_MS;
+    }
     on_origin_change(arg); /* pools without checks change by what workers see */
 }
 

@@ -22,7 +22,8 @@ static void load_tls(struct generation *g, struct errors *errors)
     const struct config *c = g->config;
 
     g->tls = listen_tls_new(c, errors);
-    for (size_t i = 0; c->tls.n_certificates == 0 && i < c->n_listeners; i++)
+    for (size_t i = 0; c->tls.n_certificates == 0 && c->tls.folder == NULL && i < c->n_listeners;
+         i++)
         if (c->listeners[i].is_tls)
             errors_add(errors, c->listeners[i].place,
                        "this listener speaks TLS but there is no certificate; add one under "

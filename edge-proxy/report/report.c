@@ -2,6 +2,7 @@
 #include "edge-proxy/report/report.h"
 
 #include "common/clock/clock.h"
+#include "common/json/json.h"
 #include "common/net/net.h"
 
 #include <stdio.h>
@@ -143,6 +144,23 @@ static void fill_listeners(const struct report_sources *s, struct control_report
     out->n_listeners = n;
 }
 
+/* Nobody's business but the operator's who asks: there may be thousands. */
+static void fill_certificates(const struct report_sources *s, struct control_report *out)
+{
+    const struct tls_server *tls = s->generation->tls;
+    size_t n = tls != NULL && out->is_for_operator ? tls_server_count(tls) : 0;
+    struct control_certificate *list = arena_zalloc(out->arena, n * sizeof(*list) + 1);
+
+    for (size_t i = 0; i < n; i++) {
+        struct tls_certificate c = tls_server_certificate(tls, i);
+
+        list[i] = (struct control_certificate){
+            .path = c.path, .name = c.name, .kind = c.kind, .expires_in_s = c.expires_in_s};
+    }
+    out->certificates = list;
+    out->n_certificates = n;
+}
+
 static void fill_cache(const struct report_sources *s, struct control_report *out)
 {
     struct cache_figures figures;
@@ -179,6 +197,7 @@ void report_fill(struct report *r, const struct report_sources *s, struct contro
     out->errors = metrics_sum(&counters_all, COUNT_OWN_ERRORS);
     fill_origins(s, out);
     fill_listeners(s, out);
+    fill_certificates(s, out);
     fill_cache(s, out);
 }
 
@@ -255,6 +274,22 @@ static void write_balance(const struct report_sources *s, struct text *out)
     }
 }
 
+static void write_certificates(const struct report_sources *s, struct text *out)
+{
+    const struct tls_server *tls = s->generation->tls;
+    size_t n = tls != NULL ? tls_server_count(tls) : 0;
+
+    metrics_write_head(out, "edge_tls_certificate_expires_seconds", "gauge",
+                       "Until a certificate expires; negative: since it has.");
+    for (size_t i = 0; i < n; i++) {
+        struct tls_certificate c = tls_server_certificate(tls, i);
+
+        text_adds(out, "edge_tls_certificate_expires_seconds{certificate=");
+        json_quote(out, str_of(c.path)); /* the escapes are those of a label */
+        text_addf(out, ",key=\"%s\"} %lld\n", c.kind, (long long)c.expires_in_s);
+    }
+}
+
 void report_write_metrics(struct report *r, const struct report_sources *s, struct text *out)
 {
     char verdict[VERDICT_TEXT];
@@ -272,4 +307,5 @@ void report_write_metrics(struct report *r, const struct report_sources *s, stru
     write_cache(s, out);
     write_origins(s, out);
     write_balance(s, out);
+    write_certificates(s, out);
 }

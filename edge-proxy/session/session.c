@@ -172,6 +172,8 @@ static enum counter handshake_failure(enum wire_verdict v)
     case SSL_R_NO_SUITABLE_KEY_SHARE:
     case SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS:
         return COUNT_TLS_NO_CIPHER;
+    case SSL_R_CALLBACK_FAILED:
+        return COUNT_TLS_UNKNOWN_NAME;
     case SSL_R_UNSUPPORTED_PROTOCOL:
     case SSL_R_VERSION_TOO_LOW:
     case SSL_R_WRONG_VERSION_NUMBER:

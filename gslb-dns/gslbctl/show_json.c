@@ -81,6 +81,22 @@ static void listeners(struct json *j, const Gslb__Report *r)
     json_close_array(j);
 }
 
+static void certificates(struct json *j, const Gslb__Report *r)
+{
+    json_open_array(j, "certificates");
+    for (size_t i = 0; i < r->n_certificates; i++) {
+        const Gslb__Certificate *c = r->certificates[i];
+
+        json_open_object(j, NULL);
+        json_string(j, "path", c->path);
+        json_string(j, "name", c->name);
+        json_string(j, "key", c->key);
+        json_i64(j, "expires_in_s", c->expires_in_s);
+        json_close_object(j);
+    }
+    json_close_array(j);
+}
+
 static void report(struct json *j, const char *key, const Gslb__Report *r)
 {
     json_open_object(j, key);
@@ -99,6 +115,8 @@ static void report(struct json *j, const char *key, const Gslb__Report *r)
     json_u64(j, "errors_total", r->errors_total);
     origins(j, r);
     listeners(j, r);
+    if (r->n_certificates > 0)
+        certificates(j, r);
     json_close_object(j);
 }
 

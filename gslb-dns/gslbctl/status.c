@@ -330,6 +330,23 @@ static void show_figures(const Gslb__Report *r, const struct view *view, struct 
     }
 }
 
+static void show_certificates(const Gslb__Report *r, const struct view *view, struct text *out)
+{
+    struct text line = {0};
+
+    for (size_t i = 0; i < r->n_certificates; i++) {
+        const Gslb__Certificate *c = r->certificates[i];
+        int64_t left_s = c->expires_in_s;
+        char age[TEXT_SHORT];
+
+        text_addf(&line, "%s %s, ", c->name[0] != '\0' ? c->name : "(no name)", c->key);
+        text_addf(&line, left_s < 0 ? "expired %s ago" : "%s left",
+                  table_age((uint64_t)(left_s < 0 ? -left_s : left_s) * 1000, age));
+        text_addf(&line, ", %s", c->path);
+        line_of(view, "certificate", &line, out);
+    }
+}
+
 enum gslbctl_exit status_show_edge(const Gslb__Report *r, const struct view *view, struct text *out)
 {
     char up[TEXT_SHORT];
@@ -346,6 +363,7 @@ enum gslbctl_exit status_show_edge(const Gslb__Report *r, const struct view *vie
     if (!r->can_serve)
         table_line(view, "why", TABLE_RED, r->reason, out);
     show_figures(r, view, out);
+    show_certificates(r, view, out);
     if (r->n_origins > 0)
         show_origins(r, view, out);
     return r->can_serve ? GSLBCTL_FINE : GSLBCTL_BAD_NEWS;
