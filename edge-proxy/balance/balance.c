@@ -267,6 +267,11 @@ uint32_t balance_in_flight(const struct balance *b, size_t i)
     return atomic_load_explicit(&b->load[i].in_flight, memory_order_relaxed);
 }
 
+bool balance_has_other(const struct balance *b, uint64_t tried, int64_t now_ms)
+{
+    return (find_usable(b, now_ms) & ~tried) != 0;
+}
+
 bool balance_wants_latency(const struct balance *b)
 {
     return b->policy->wants_latency;

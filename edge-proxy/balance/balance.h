@@ -81,7 +81,16 @@ enum { BALANCE_FAILED_US = 1000000 };
 void balance_note_latency(struct balance *b, size_t i, uint64_t us, int64_t now_ms);
 /* Peak EWMA of the latency as it counts now, microseconds. */
 double balance_latency_us(const struct balance *b, size_t i, int64_t now_ms);
+/* Somebody whom tried leaves out is neither down nor ejected. */
+bool balance_has_other(const struct balance *b, uint64_t tried, int64_t now_ms);
 /* Whether somebody looks at latencies: else they need not be measured. */
 bool balance_wants_latency(const struct balance *b);
+
+/* ---- Retries ---- */
+
+/* false: the budget is used up. Else balance_end_retry when it is over. */
+MUST_USE bool balance_begin_retry(struct balance *b, const struct config_retry *budget,
+                                  int64_t now_ms);
+void balance_end_retry(struct balance *b);
 
 #endif

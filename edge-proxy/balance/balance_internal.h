@@ -42,6 +42,8 @@ struct balance {
     struct balance_endpoint endpoints[BALANCE_MAX];
     struct balance_health health[BALANCE_MAX];
     struct balance_load load[BALANCE_MAX];
+    _Alignas(CACHE_LINE) _Atomic uint32_t retries; /* under way */
+    _Atomic uint64_t retry_second;                 /* a second, and how many began in it */
 };
 
 /* The lowest member of a set that is not empty; for loops: set &= set - 1. */

@@ -63,6 +63,15 @@ struct config_balance {
     uint32_t spill_percent, panic_percent;
 };
 
+/* When a request may be sent again, which is only if that can do no harm. */
+struct config_retry {
+    uint32_t attempts;        /* exchanges for one request, the first one included */
+    const uint16_t *statuses; /* answers that are not taken while another origin is left */
+    size_t n_statuses;
+    uint32_t try_timeout_ms; /* 0: none but the pool's own */
+    uint32_t budget_percent, budget_min;
+};
+
 struct config_check {
     const char *path, *host; /* GET path with this Host; path NULL: a TCP connect is enough */
     uint32_t interval_ms, timeout_ms;
@@ -76,6 +85,7 @@ struct config_pool {
     size_t n_origins;
     struct config_origin_tls tls;
     struct config_balance balance;
+    struct config_retry retry;
     struct config_check check; /* interval_ms 0: no active checks */
     const char *host_header;   /* sent instead of the client's Host; NULL: the client's */
     uint32_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms;

@@ -255,6 +255,66 @@ static const struct conf_struct BALANCE = {
     .shorthand = "policy",
 };
 
+static const struct conf_field RETRY_FIELDS[] = {
+    {
+        .key = "attempts",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct config_retry, attempts),
+        .preset = "3",
+        .min = "1",
+        .max = "10",
+        .help = "So often is a request sent at most, each time to another origin. What no origin "
+                "has seen of may always be sent again, what one has only if its method is "
+                "idempotent and nothing of an answer came. May stand for the whole section.",
+    },
+    {
+        .key = "on-status",
+        .kind = CONF_NUMBER,
+        .slot = CONF_LIST(struct config_retry, statuses, n_statuses),
+        .min = "500",
+        .max = "599",
+        .max_items = 100,
+        .help = "Answers to idempotent requests that are not passed on while another origin can "
+                "be asked, such as [502, 503, 504].",
+    },
+    {
+        .key = "try-timeout",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct config_retry, try_timeout_ms),
+        .none = "off",
+        .min = "10ms",
+        .max = "1h",
+        .help = "One attempt, from its start to the head of the answer, gets so long; then the "
+                "next begins. off: connect-timeout and first-byte-timeout alone.",
+    },
+    {
+        .key = "budget",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct config_retry, budget_percent),
+        .preset = "20",
+        .max = "100",
+        .unit = "percent",
+        .help = "Of the pool's requests under way, so many may be repetitions of what an origin "
+                "has already seen. Beyond that failures are passed on, or a pool in trouble would "
+                "get a multiple of its load.",
+    },
+    {
+        .key = "budget-min",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct config_retry, budget_min),
+        .preset = "10",
+        .max = "1000000",
+        .unit = "per second",
+        .help = "So many repetitions are within the budget in any case.",
+    },
+};
+static const struct conf_struct RETRY = {
+    .what = "retry",
+    .size = sizeof(struct config_retry),
+    CONF_FIELDS(RETRY_FIELDS),
+    .shorthand = "attempts",
+};
+
 static const struct conf_field POOL_FIELDS[] = {
     {
         .key = "origins",
@@ -273,6 +333,13 @@ static const struct conf_field POOL_FIELDS[] = {
         .slot = CONF_ONE(struct file_pool, pool.balance),
         .of = &BALANCE,
         .help = "Which of the origins is asked.",
+    },
+    {
+        .key = "retry",
+        .kind = CONF_STRUCT,
+        .slot = CONF_ONE(struct file_pool, pool.retry),
+        .of = &RETRY,
+        .help = "When a request is sent to another origin.",
     },
     {
         .key = "tls",

@@ -62,6 +62,10 @@
     X(UPSTREAM_CONNECTS, "edge_upstream_connects_total", "Connections opened to origins.")         \
     X(UPSTREAM_REUSES, "edge_upstream_reuses_total", "Requests on a kept origin connection.")      \
     X(UPSTREAM_RETRIES, "edge_upstream_retries_total", "Requests that were sent a second time.")   \
+    X(UPSTREAM_RETRY_STATUS, "edge_upstream_status_retries_total",                                 \
+      "Of those, because of the status of an answer.")                                             \
+    X(UPSTREAM_RETRY_REFUSED, "edge_upstream_retries_refused_total",                               \
+      "Requests that were not sent again because the budget was used up.")                         \
     X(UPSTREAM_CONNECT_FAILED, EDGE_UPSTREAM_ "{reason=\"connect\"}",                              \
       "Exchanges with origins that failed.")                                                       \
     X(UPSTREAM_CONNECT_TIMEOUT, EDGE_UPSTREAM_ "{reason=\"connect-timeout\"}",                     \

@@ -46,6 +46,11 @@ static void on_progress(void *arg)
 
 /* ---- Start, retry, give up ---- */
 
+static const struct config_pool *request_pool(const struct request *r)
+{
+    return &request_config(r)->pools[r->route.route->pool];
+}
+
 /* The host that the origin is asked for. */
 static struct str sent_host(const struct request *r)
 {
@@ -89,6 +94,15 @@ static bool find_hash_key(const struct request *r, const struct config_balance *
     return true;
 }
 
+static void on_try_timeout(struct wheel_timer *t)
+{
+    struct request *r = CONTAINER_OF(t, struct request, try_timer);
+
+    ensure(r->magic == REQUEST_MAGIC && r->step == REQUEST_AWAIT);
+    upstream_time_out(r->x);
+    request_go_on(r);
+}
+
 void fetch_start(struct request *r)
 {
     static const struct upstream_ops ops = {
@@ -99,7 +113,7 @@ void fetch_start(struct request *r)
         .on_progress = on_progress,
     };
 
-    const struct config_pool *pool = &request_config(r)->pools[r->route.route->pool];
+    const struct config_pool *pool = request_pool(r);
     uint64_t key = 0;
     bool has_key =
         pool->balance.policy == CONFIG_POLICY_HASH && find_hash_key(r, &pool->balance, &key);
@@ -122,21 +136,38 @@ void fetch_start(struct request *r)
                               .is_fresh_wanted = r->is_fresh_wanted,
                               .is_upgrade = r->is_upgrade,
                           });
+    if (pool->retry.try_timeout_ms != 0 && upstream_failure(r->x) == UPSTREAM_FINE)
+        wheel_set(&request_flow(r)->wheel, &r->try_timer, pool->retry.try_timeout_ms,
+                  on_try_timeout);
 }
 
 /* May it be sent again (RFC 9112 section 9.3.1, RFC 9110 section 9.2.2)? What was never sent may
  * always; what was, only if sending it twice does no harm. */
 static bool is_retry_safe(const struct request *r)
 {
-    if (r->has_taken_body || r->attempts >= REQUEST_ATTEMPTS_MAX)
+    if (r->has_taken_body || r->attempts >= request_pool(r)->retry.attempts)
         return false;
     if (!upstream_has_sent(r->x))
         return true;
     return http_method_is_idempotent(r->head.method) && !upstream_has_answered(r->x);
 }
 
+/* What no origin has seen adds nothing to their load by being sent now. */
+static bool is_within_budget(struct request *r)
+{
+    if (upstream_has_sent(r->x) && !upstream_begin_retry(r->use->g->pools, r->route.route->pool)) {
+        worker_count(request_flow(r), COUNT_UPSTREAM_RETRY_REFUSED);
+        return false;
+    }
+    return true;
+}
+
 static void end_exchange(struct request *r)
 {
+    wheel_clear(&request_flow(r)->wheel, &r->try_timer);
+    if (r->is_retry)
+        upstream_end_retry(r->use->g->pools, r->route.route->pool);
+    r->is_retry = false;
     if (upstream_origin_name(r->x) != NULL)
         r->origin_name = upstream_origin_name(r->x);
     upstream_end(r->x);
@@ -176,27 +207,70 @@ static void give_up(struct request *r)
     r->response.is_close_wanted = r->framing.body != HTTP_BODY_NONE;
 }
 
+/* Not where it failed. */
+static void start_elsewhere(struct request *r, bool is_budgeted)
+{
+    r->tried |= upstream_origin_bit(r->x);
+    end_exchange(r);
+    r->is_retry = is_budgeted;
+    worker_count(request_flow(r), COUNT_UPSTREAM_RETRIES);
+    fetch_start(r);
+}
+
+/* A kept connection that the origin had closed is no fault of the origin's, and its answer to
+ * nobody: once more to the same, over a connection of its own. */
+static bool was_closed_meanwhile(const struct request *r)
+{
+    return upstream_was_reused(r->x) && upstream_failure(r->x) == UPSTREAM_FAILED_RESET &&
+           !r->is_fresh_wanted;
+}
+
 void fetch_retry(struct request *r)
 {
     enum upstream_failure why = upstream_failure(r->x);
-    bool can_retry = is_retry_safe(r), was_reused = upstream_was_reused(r->x);
-    uint64_t bit = upstream_origin_bit(r->x);
+    bool has_sent = upstream_has_sent(r->x);
 
     /* That nobody else was left says less than what the first one failed by. */
     if (r->failure == UPSTREAM_FINE || why != UPSTREAM_FAILED_NONE_UP)
         r->failure = why;
-    end_exchange(r);
-    if (!can_retry || why == UPSTREAM_FAILED_NONE_UP) {
+    if (why == UPSTREAM_FAILED_NONE_UP || !is_retry_safe(r)) {
+        end_exchange(r);
         give_up(r);
-        return;
-    }
-    /* A kept connection that the origin had closed is no fault of the origin's. */
-    if (was_reused && why == UPSTREAM_FAILED_RESET && !r->is_fresh_wanted)
+    } else if (was_closed_meanwhile(r)) {
         r->is_fresh_wanted = true;
-    else
-        r->tried |= bit;
-    worker_count(request_flow(r), COUNT_UPSTREAM_RETRIES);
-    fetch_start(r);
+        end_exchange(r);
+        worker_count(request_flow(r), COUNT_UPSTREAM_RETRIES);
+        fetch_start(r);
+    } else if (is_within_budget(r)) {
+        start_elsewhere(r, has_sent);
+    } else {
+        end_exchange(r);
+        give_up(r);
+    }
+}
+
+static bool is_retried_status(const struct config_retry *retry, unsigned status)
+{
+    for (size_t i = 0; i < retry->n_statuses; i++)
+        if (retry->statuses[i] == status)
+            return true;
+    return false;
+}
+
+bool fetch_retry_status(struct request *r)
+{
+    const struct config_retry *retry = &request_pool(r)->retry;
+
+    wheel_clear(&request_flow(r)->wheel, &r->try_timer);
+    if (!is_retried_status(retry, upstream_head(r->x)->status) || r->has_taken_body ||
+        r->attempts >= retry->attempts || !http_method_is_idempotent(r->head.method) ||
+        !upstream_has_other(r->use->g->pools, r->route.route->pool,
+                            r->tried | upstream_origin_bit(r->x)) ||
+        !is_within_budget(r))
+        return false;
+    worker_count(request_flow(r), COUNT_UPSTREAM_RETRY_STATUS);
+    start_elsewhere(r, true);
+    return true;
 }
 
 void fetch_drop(struct request *r)

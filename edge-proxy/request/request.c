@@ -220,6 +220,10 @@ static enum step_result step_await(struct request *r)
 
 static enum step_result step_judge(struct request *r)
 {
+    if (fetch_retry_status(r)) {
+        r->step = REQUEST_AWAIT;
+        return STEP_AGAIN;
+    }
     fetch_judge(r);
     return r->step == REQUEST_FILL ? STEP_AGAIN : STEP_WAIT;
 }

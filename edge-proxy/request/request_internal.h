@@ -9,9 +9,8 @@
 #include <stdio.h>
 
 enum {
-    REQUEST_ATTEMPTS_MAX = 3, /* exchanges for one request */
-    REQUEST_LOOKS_MAX = 4,    /* look-ups, before it no longer waits for others */
-    REQUEST_ID_BYTES = 24     /* hexadecimal: worker and start of the process, number */
+    REQUEST_LOOKS_MAX = 4, /* look-ups, before it no longer waits for others */
+    REQUEST_ID_BYTES = 24  /* hexadecimal: worker and start of the process, number */
 };
 
 /* ---- Workers ---- */
@@ -104,7 +103,8 @@ struct request {
     struct upstream_exchange *x;
     uint64_t tried;
     unsigned attempts;
-    bool is_fresh_wanted;
+    bool is_fresh_wanted, is_retry; /* is_retry: counts in the pool's budget */
+    struct wheel_timer try_timer;
     enum upstream_failure failure;
     const char *origin_name;
 
@@ -147,6 +147,8 @@ void fetch_fill(struct request *r);
 void fetch_drop(struct request *r);
 /* The exchange failed before its head: begins another one, or answers. */
 void fetch_retry(struct request *r);
+/* The head that came is none to pass on: another origin is asked instead. */
+bool fetch_retry_status(struct request *r);
 
 /* forward.c */
 void forward_write_head(void *arg, struct writer *w);

@@ -456,6 +456,12 @@ void upstream_pump(struct upstream_exchange *x)
         exchange_pump(x);
 }
 
+void upstream_time_out(struct upstream_exchange *x)
+{
+    fail(x,
+         x->step <= STEP_HANDSHAKE ? UPSTREAM_FAILED_CONNECT_TIMEOUT : UPSTREAM_FAILED_FIRST_BYTE);
+}
+
 uint64_t upstream_origin_bit(const struct upstream_exchange *x)
 {
     return x->origin == NULL ? 0 : (uint64_t)1 << (x->origin - x->pool->origins);

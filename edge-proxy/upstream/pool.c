@@ -203,6 +203,23 @@ void origin_note_success(struct upstream_origin *o)
     balance_eject(o->pool->balance, o->index, 0);
 }
 
+bool upstream_has_other(const struct upstream_pools *all, uint16_t pool, uint64_t tried)
+{
+    return balance_has_other(all->pools[pool].balance, tried, clock_coarse_ms());
+}
+
+bool upstream_begin_retry(const struct upstream_pools *all, uint16_t pool)
+{
+    const struct upstream_pool *p = &all->pools[pool];
+
+    return balance_begin_retry(p->balance, &p->config->retry, clock_coarse_ms());
+}
+
+void upstream_end_retry(const struct upstream_pools *all, uint16_t pool)
+{
+    balance_end_retry(all->pools[pool].balance);
+}
+
 /* ---- TLS ---- */
 
 static void set_name(SSL *ssl, const char *name, bool is_verified)

@@ -47,6 +47,12 @@ size_t upstream_count_origins(const struct upstream_pools *p);
 void upstream_origin_state(const struct upstream_pools *p, size_t i,
                            struct upstream_origin_state *out);
 bool upstream_is_pool_up(const struct upstream_pools *p, uint16_t pool);
+/* A healthy origin that is not among tried. */
+bool upstream_has_other(const struct upstream_pools *p, uint16_t pool, uint64_t tried);
+/* Of the pool's budget for sending what an origin may have seen once more; false: used up. Any
+ * thread; ends with upstream_end_retry. */
+MUST_USE bool upstream_begin_retry(const struct upstream_pools *p, uint16_t pool);
+void upstream_end_retry(const struct upstream_pools *p, uint16_t pool);
 
 /* ---- A worker's side ---- */
 
@@ -124,6 +130,8 @@ const struct http_framing *upstream_framing(const struct upstream_exchange *x);
 uint64_t upstream_body_bytes(const struct upstream_exchange *x);
 enum body_verdict upstream_body_peek(struct upstream_exchange *x, struct str *data);
 void upstream_body_consume(struct upstream_exchange *x, size_t n);
+/* Its time is up, by the caller's clock: from now on a failure. */
+void upstream_time_out(struct upstream_exchange *x);
 /* The request's body has more, or has ended. */
 void upstream_pump(struct upstream_exchange *x);
 /* Which origin of its pool: its bit for upstream_request.tried, and its name for the log. */

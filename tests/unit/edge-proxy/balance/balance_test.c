@@ -400,6 +400,50 @@ static void without_a_key_any_will_do(void **state)
     balance_free(s.b);
 }
 
+/* ---- Retries ---- */
+
+static const struct {
+    const char *name;
+    unsigned in_flight, percent, least, want; /* want: of 1000 that begin in one second */
+} budgets[] = {
+    {"a share of what is under way", 100, 20, 0, 20},
+    {"and some in any case", 100, 20, 3, 23},
+    {"a quiet pool", 0, 20, 3, 3},
+    {"less than one is none", 4, 20, 0, 0},
+    {"five allow one", 5, 20, 0, 1},
+    {"none at all", 1000, 0, 0, 0},
+    {"all", 1000, 100, 0, 1000},
+};
+
+static void retries_have_a_budget(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < COUNT_OF(budgets); k++) {
+        struct config_retry retry = {.budget_percent = budgets[k].percent,
+                                     .budget_min = budgets[k].least};
+        struct setup s;
+        unsigned begun = 0;
+
+        set_up(&s, (struct config_balance){0}, "11");
+        for (unsigned i = 0; i < budgets[k].in_flight; i++)
+            balance_start(s.b, i % 2);
+        for (unsigned i = 0; i < 1000; i++)
+            begun += balance_begin_retry(s.b, &retry, NOW);
+        if (begun != budgets[k].want)
+            fail_msg("%s: %u began, wanted %u", budgets[k].name, begun, budgets[k].want);
+        /* A second later there are some again; once all are over, as many as before. */
+        for (unsigned i = 0; i < retry.budget_min; i++)
+            assert_true(balance_begin_retry(s.b, &retry, NOW + 1000));
+        for (unsigned i = 0; i < begun + retry.budget_min; i++)
+            balance_end_retry(s.b);
+        begun = 0;
+        for (unsigned i = 0; i < 1000; i++)
+            begun += balance_begin_retry(s.b, &retry, NOW + 2000);
+        assert_int_equal(begun, budgets[k].want);
+        balance_free(s.b);
+    }
+}
+
 /* ---- Many threads ---- */
 
 static void *hammer(void *arg)
@@ -457,6 +501,7 @@ int main(void)
         cmocka_unit_test(one_that_goes_takes_only_its_keys),
         cmocka_unit_test(one_popular_key_overflows),
         cmocka_unit_test(without_a_key_any_will_do),
+        cmocka_unit_test(retries_have_a_budget),
         cmocka_unit_test(threads_share_it),
     };
 
