@@ -15,7 +15,7 @@
 /* ---- Known names ---- */
 
 enum {
-    FIELD_SINGLETON = 1 << 0,  /* a second line is an error or is ignored; never joined by commas */
+    FIELD_SINGLETON = 1 << 0,  /* a second line is an error or is dropped; never joined by commas */
     FIELD_LIST = 1 << 1,       /* #rule: lines may be joined by ", " */
     FIELD_HOP = 1 << 2,        /* this hop only: never forwarded, never stored */
     FIELD_NO_TRAILER = 1 << 3, /* dropped when found in a trailer section */
@@ -128,14 +128,15 @@ unsigned fields_flags(enum field_id id);
 struct field {
     struct str name, value; /* value without white space at either end */
     uint16_t id;            /* enum field_id */
-    bool has_underscore;    /* aliases the dash form in CGI-like origins; policy may drop it */
+    bool is_alias; /* "_", "." and their like in the name: CGI-like origins read them as the
+                    * dash form, so policy may drop it */
 };
 
 struct fields {
     uint32_t count;
     uint8_t first[FIELD_ID_COUNT]; /* index + 1 of the first line of a known field, 0: none */
     uint64_t repeated[(FIELD_ID_COUNT + 63) / 64]; /* known fields with more than one line */
-    uint64_t blocked[FIELDS_MAX / 64]; /* lines that stay on this hop, by fields_mark_hop_by_hop */
+    uint64_t blocked[FIELDS_MAX / 64]; /* lines that stay on this hop: see fields_is_forwardable */
     struct field v[FIELDS_MAX];
 };
 
@@ -173,7 +174,8 @@ unsigned fields_count(const struct fields *f, enum field_id id);
  * but never a pinned one (RFC 9110 section 7.6.1). The parsers call it; callers that build a set
  * by hand do so once after the last line. */
 void fields_mark_hop_by_hop(struct fields *f);
-/* false: line i is for this hop only, is neither forwarded nor stored (RFC 9111 section 3.1). */
+/* false: line i is for this hop only, or repeats a field that has one value, of which recipients
+ * read the first or the last: it is neither forwarded nor stored (RFC 9111 section 3.1). */
 static inline bool fields_is_forwardable(const struct fields *f, int i)
 {
     return (f->blocked[i / 64] >> (i % 64) & 1) == 0;

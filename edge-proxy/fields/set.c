@@ -134,22 +134,36 @@ static void block(struct fields *f, unsigned i)
     f->blocked[i / 64] |= (uint64_t)1 << (i % 64);
 }
 
+/* CGI makes one variable of all names that differ only in what is no letter or digit (RFC 3875
+ * section 4.1.18). No known name is an alias. */
+static inline bool is_alias(struct str name)
+{
+    for (size_t i = 0; i < name.n; i++) {
+        uint8_t c = (uint8_t)name.p[i];
+
+        if (c != '-' && (uint8_t)((c | 0x20) - 'a') >= 26 && (uint8_t)(c - '0') >= 10)
+            return true;
+    }
+    return false;
+}
+
 static inline void index_line(struct fields *f, unsigned i)
 {
     struct field *line = &f->v[i];
     enum field_id id = identify(line->name);
+    unsigned blocking = FIELD_HOP;
 
     line->id = (uint16_t)id;
-    line->has_underscore = false;
-    if (id == FIELD_OTHER) {
-        line->has_underscore = memchr(line->name.p, '_', line->name.n) != NULL;
+    line->is_alias = id == FIELD_OTHER && is_alias(line->name);
+    if (id == FIELD_OTHER)
         return;
-    }
-    if (f->first[id] == 0)
+    if (f->first[id] == 0) {
         f->first[id] = (uint8_t)(i + 1);
-    else
+    } else {
         f->repeated[id / 64] |= (uint64_t)1 << (id % 64);
-    if (known[id].flags & FIELD_HOP)
+        blocking |= FIELD_SINGLETON;
+    }
+    if (known[id].flags & blocking)
         block(f, i);
 }
 

@@ -111,10 +111,11 @@ static void write_cache_status(struct request *r, struct writer *w)
     fields_write_str(w, STR("\r\n"));
 }
 
-static void write_via(struct request *r, struct writer *w)
+/* Received by HTTP/1.minor (RFC 9110 section 7.6.3). */
+static void write_via(struct request *r, struct writer *w, unsigned minor)
 {
     fields_write_str(w, STR("Via: "));
-    fields_write_via(w, NULL, 1, str_of(request_config(r)->name));
+    fields_write_via(w, NULL, minor, str_of(request_config(r)->name));
     fields_write_str(w, STR("\r\n"));
 }
 
@@ -185,7 +186,7 @@ static void write_object(struct request *r, struct writer *w)
         fields_write_content_range(w, r->response.status == 206 ? &r->range : NULL, r->whole_bytes);
         fields_write_str(w, STR("\r\n"));
     }
-    write_via(r, w);
+    write_via(r, w, 1);
     write_cache_status(r, w);
 }
 
@@ -198,7 +199,7 @@ static void write_origin(struct request *r, struct writer *w)
     http_write_forwardable(w, &head->fields, &skip);
     if (!fields_has(&head->fields, FIELD_DATE)) /* RFC 9110 section 6.6.1 */
         http_write_known(w, FIELD_DATE, worker_date(r->rw, r->now_s));
-    write_via(r, w);
+    write_via(r, w, head->minor);
     if (head->status != 101)
         write_cache_status(r, w);
 }

@@ -30,10 +30,12 @@ static void on_interim(void *arg, const struct http_head *head)
     struct request *r = arg;
     char *scratch = request_flow(r)->scratch;
     struct writer w = writer_of(scratch, WORKER_SCRATCH_BYTES / 2);
+    struct field_id_set skip = {{0}};
 
     if (head->status == 100 || r->stream == NULL)
         return;
-    http_write_forwardable(&w, &head->fields, NULL);
+    field_id_set_add(&skip, FIELD_CONTENT_LENGTH); /* RFC 9110 section 8.6 */
+    http_write_forwardable(&w, &head->fields, &skip);
     if (!w.is_full)
         r->ops->send_interim(r->stream, head->status,
                              (struct str){scratch, (size_t)((char *)w.p - scratch)});

@@ -39,11 +39,11 @@ static bool is_peer_trusted(const struct request *r)
     return false;
 }
 
-/* Aliases of dash names in CGI-like origins: dropped. */
-static void block_underscores(struct fields *f)
+/* What CGI-like origins would take for another field. */
+static void block_aliases(struct fields *f)
 {
     for (uint32_t i = 0; i < f->count; i++)
-        if (f->v[i].has_underscore)
+        if (f->v[i].is_alias)
             f->blocked[i / 64] |= (uint64_t)1 << (i % 64);
 }
 
@@ -111,6 +111,14 @@ static void write_path(struct request *r, struct writer *w)
         http_write_known_u64(w, FIELD_MAX_FORWARDS, hops - 1);
 }
 
+/* That a proxy in front of us took the request from early data must reach the origin, which alone
+ * can judge whether it may be replayed (RFC 8470 section 5.1); any value means "1". */
+static void write_early_data(struct request *r, struct writer *w)
+{
+    if (fields_has(&r->head.fields, FIELD_EARLY_DATA))
+        http_write_known(w, FIELD_EARLY_DATA, STR("1"));
+}
+
 static void write_request_id(struct request *r, struct writer *w)
 {
     char id[REQUEST_ID_BYTES];
@@ -155,7 +163,7 @@ void forward_write_head(void *arg, struct writer *w)
         field_id_set_add(&skip, REPLACED[i]);
     for (size_t i = 0; r->lead != NULL && i < COUNT_OF(OWN_IN_FETCH); i++)
         field_id_set_add(&skip, OWN_IN_FETCH[i]);
-    block_underscores(&r->head.fields);
+    block_aliases(&r->head.fields);
     http_write_request_line(w, r->lead != NULL ? STR("GET") : r->head.method_text, r->head.path,
                             r->head.query);
     if (host != NULL || r->head.authority.n > 0)
@@ -167,6 +175,7 @@ void forward_write_head(void *arg, struct writer *w)
     write_path(r, w);
     write_forwarded(r, w);
     write_request_id(r, w);
+    write_early_data(r, w);
     if (r->lead != NULL && r->object != NULL)
         write_validators(r, w);
     http_write_end(w);

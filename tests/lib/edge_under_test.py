@@ -246,7 +246,9 @@ class RawOrigin:
                         self.received.append(kept)
                 kept += data
                 while b"\r\n\r\n" in pending:
-                    pending = pending.split(b"\r\n\r\n", 1)[1]
+                    head, _, pending = pending.partition(b"\r\n\r\n")
+                    if b" HTTP/1." not in head:
+                        continue    # the end of a chunked body
                     if self.answer is not None:
                         sock.sendall(self.answer)
                     if self.then_close:

@@ -259,7 +259,7 @@ static void test_fields(void **state)
         assert_int_equal(fields_find(&head.fields, FIELD_ACCEPT), 2);
         assert_int_equal(fields_next(&head.fields, 2), 4);
         assert_str("second accept", head.fields.v[4].value, "c");
-        assert_true(head.fields.v[1].has_underscore);
+        assert_true(head.fields.v[1].is_alias);
         assert_str("underscore", head.fields.v[1].value, "1 2");
         assert_false(fields_is_forwardable(&head.fields, 3));
         assert_false(fields_is_forwardable(&head.fields, 5));

@@ -35,6 +35,15 @@ static const struct {
      "GET / HTTP/1.1\r\nHost: a.test\r\nX_Real_Ip: 1\r\nX-Real-IP: 1\r\nX-Original-URL: /admin\r\n"
      "X-HTTP-Method-Override: DELETE\r\nX-Forwarded-Port: 1\r\n\r\n",
      false, false, NULL, "GET / HTTP/1.1\r\nHost: a.test\r\n" TAIL "\r\n"},
+    {"names like those of others, and repeated ones",
+     "GET / HTTP/1.1\r\nHost: a.test\r\nX.Forwarded.For: 1\r\nContent_Length: 5\r\n"
+     "Authorization: a\r\nAuthorization: b\r\nAccept: 1\r\nAccept: 2\r\n\r\n",
+     false, false, NULL,
+     "GET / HTTP/1.1\r\nHost: a.test\r\nAuthorization: a\r\nAccept: 1\r\nAccept: 2\r\n" TAIL
+     "\r\n"},
+    {"early data of a proxy in front",
+     "GET / HTTP/1.1\r\nHost: a.test\r\nEarly-Data: 0\r\nEarly-Data: x\r\n\r\n", false, false, NULL,
+     "GET / HTTP/1.1\r\nHost: a.test\r\n" TAIL "Early-Data: 1\r\n\r\n"},
     {"forged chain of strangers",
      "GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: http\r\n"
      "Forwarded: for=1\r\nX-Request-ID: mine\r\n\r\n",
