@@ -44,6 +44,8 @@ struct config_service {
 
 enum config_denial { CONFIG_NSEC, CONFIG_NSEC3, CONFIG_COMPACT };
 enum config_cds { CONFIG_CDS_YES, CONFIG_CDS_NO, CONFIG_CDS_DELETE };
+/* How signing changes a zone's SOA serial. */
+enum config_signed_serial { CONFIG_SERIAL_INCREMENT, CONFIG_SERIAL_UNIXTIME, CONFIG_SERIAL_KEEP };
 
 /* How a zone is signed; durations in seconds. */
 struct config_dnssec {
@@ -54,6 +56,7 @@ struct config_dnssec {
     uint32_t nsec3_iterations;
     bool is_nsec3_opt_out;
     enum config_cds cds;
+    enum config_signed_serial serial;
     uint32_t validity_s, refresh_s;
     uint32_t dnskey_ttl_s, zone_max_ttl_s, propagation_delay_s;
     uint32_t parent_ds_ttl_s, parent_propagation_delay_s;

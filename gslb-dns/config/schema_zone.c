@@ -89,6 +89,11 @@ static const struct conf_choice DENIALS[] = {
 static const struct conf_choice CDS[] = {
     {"yes", CONFIG_CDS_YES}, {"no", CONFIG_CDS_NO}, {"delete", CONFIG_CDS_DELETE}, {NULL, 0}};
 
+static const struct conf_choice SIGNED_SERIALS[] = {{"increment", CONFIG_SERIAL_INCREMENT},
+                                                    {"unixtime", CONFIG_SERIAL_UNIXTIME},
+                                                    {"keep", CONFIG_SERIAL_KEEP},
+                                                    {NULL, 0}};
+
 static const struct conf_field DNSSEC_FIELDS[] = {
     {
         .key = "keys",
@@ -188,6 +193,22 @@ static const struct conf_field DNSSEC_FIELDS[] = {
         .help = "Until all servers of the parent zone have a change.",
     },
     {
+        .key = "serial",
+        .kind = CONF_ENUM,
+        .slot = CONF_ONE(struct config_dnssec, serial),
+        .choices = SIGNED_SERIALS,
+        .preset = "increment",
+        .help = "The SOA serial that is served, so that secondaries fetch new signatures and keys. "
+                "increment adds to the file's: 64 for each hour since 1970, and 1 for each step of "
+                "a key in this hour. unixtime is the moment of the newest signatures "
+                "or step, unless the file's serial is later, for files whose serials are such "
+                "moments. keep serves the file's as it is, for zones without secondaries. Nothing "
+                "is stored: nodes with equal files and keys agree, after a restart too. A change "
+                "that the serial would not show (a reload that changes settings or keys) raises "
+                "it by one. Who goes back to keep must raise the file's serial above the one that "
+                "was served.",
+    },
+    {
         .key = "publish-cds",
         .kind = CONF_ENUM,
         .slot = CONF_ONE(struct config_dnssec, cds),
@@ -279,8 +300,8 @@ static const struct conf_field ZONE_FIELDS[] = {
         .slot = CONF_ONE(struct config_zone, serial),
         .choices = SERIALS,
         .preset = "warn",
-        .help = "What is said when the zone's data changes while the node runs and its SOA serial "
-                "does not grow (RFC 1982), or when the serial goes back, so that secondaries do "
+        .help = "What is said when the zone's data changes while the node runs and its file's SOA "
+                "serial does not grow (RFC 1982), or when it goes back, so that secondaries do "
                 "not notice: warn takes the new "
                 "data with a warning, strict keeps the running version as if the file were broken, "
                 "any says nothing.",
@@ -293,9 +314,7 @@ static const struct conf_field ZONE_FIELDS[] = {
         .expects = "an address or prefix, \"key NAME\", or both",
         .help = "Who may transfer the zone from here (AXFR and IXFR, over TCP and TLS): addresses, "
                 "prefixes, \"key NAME\" of tsig-keys, or an address and its key: "
-                "[192.0.2.0/24, 2001:db8::1 key backup]. Absent: nobody. Secondaries take new "
-                "signatures of a zone that is signed here only with a new serial: raise it within "
-                "each signature-refresh.",
+                "[192.0.2.0/24, 2001:db8::1 key backup]. Absent: nobody.",
     },
     {
         .key = "notify",

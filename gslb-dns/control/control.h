@@ -67,7 +67,7 @@ struct control_key_status {
 /* What status shows beyond edges. */
 struct control_zone_status {
     const char *name;
-    uint32_t serial;
+    uint32_t serial, file_serial;
     uint64_t names, records;
     const char *error; /* NULL: the newest version of its file is served */
     bool is_missing;   /* no version could be loaded: answered SERVFAIL */

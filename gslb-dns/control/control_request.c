@@ -117,6 +117,7 @@ static Gslb__ZoneStatus *zone_on_wire(struct arena *a, const struct control_zone
     gslb__zone_status__init(z);
     z->name = frame_borrow(from->name);
     z->serial = from->serial;
+    z->file_serial = from->file_serial;
     z->names = from->names;
     z->records = from->records;
     z->error = frame_borrow(from->error);

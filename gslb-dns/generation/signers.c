@@ -28,12 +28,16 @@ static struct sign_policy policy_of(const struct config_dnssec *d)
     static const enum sign_cds cds[] = {[CONFIG_CDS_YES] = SIGN_CDS_OF_KEYS,
                                         [CONFIG_CDS_NO] = SIGN_CDS_NONE,
                                         [CONFIG_CDS_DELETE] = SIGN_CDS_DELETE};
+    static const enum sign_serial serials[] = {[CONFIG_SERIAL_INCREMENT] = SIGN_SERIAL_INCREMENT,
+                                               [CONFIG_SERIAL_UNIXTIME] = SIGN_SERIAL_UNIXTIME,
+                                               [CONFIG_SERIAL_KEEP] = SIGN_SERIAL_KEEP};
 
     return (struct sign_policy){
         .directory = d->keys_path,
         .denial = denials[d->denial],
         .nsec3 = nsec3_of(d),
         .cds = cds[d->cds],
+        .serial = serials[d->serial],
         .validity_s = d->validity_s,
         .refresh_s = d->refresh_s,
         .dnskey_ttl_s = d->dnskey_ttl_s,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Which steered name lies in which zone, and which zones are read: on all cores, into errors of
  * their own, which are settled when all are there. */
+#include "common/clock/clock.h"
 #include "common/net/net.h"
 #include "gslb-dns/generation/generation_internal.h"
 
@@ -284,6 +285,22 @@ static void load_queue(struct zone_work *w)
 
 /* ---- What became of it ---- */
 
+/* What secondaries see went back, though the file's did not: they fetch nothing until it has grown
+ * past what they have. */
+static void check_served_serial(struct zone_work *w, size_t zone, const struct zone *old)
+{
+    const struct config_zone *c = &w->g->config->zones[zone];
+    const struct zone *now = w->g->zones[zone]->zone;
+
+    if ((int32_t)(now->serial - old->serial) < 0 &&
+        (int32_t)(now->file_serial - old->file_serial) >= 0)
+        errors_warn(&w->errors[zone], (struct place){.file = c->path},
+                    "the served serial of zone %s goes back from %u to %u, for it is signed in "
+                    "another way or no longer: secondaries will not notice until the file's is "
+                    "greater than the first",
+                    c->name, old->serial, now->serial);
+}
+
 /* A serial that did not grow with its data is one that secondaries do not follow (RFC 1982, RFC
  * 1996 section 3.11); one that went back lets them pass over the next changes too. */
 static void check_serial(struct zone_work *w, size_t zone)
@@ -292,27 +309,45 @@ static void check_serial(struct zone_work *w, size_t zone)
     const struct zone *now = w->g->zones[zone]->zone;
     const struct shared_zone *old = find_served(w, zone);
     struct place at = {.file = c->path};
+    uint32_t before = old != NULL ? old->zone->file_serial : 0;
     bool is_back, has_changed;
     char *words;
 
-    if (old == NULL || c->serial == CONFIG_SERIAL_ANY ||
-        (int32_t)(now->serial - old->zone->serial) > 0)
+    if (old == NULL || c->serial == CONFIG_SERIAL_ANY)
         return;
-    is_back = now->serial != old->zone->serial;
+    check_served_serial(w, zone, old->zone);
+    is_back = now->file_serial != before;
     has_changed = now->digest != old->zone->digest;
-    if (!is_back && !has_changed)
+    if ((int32_t)(now->file_serial - before) > 0 || (!is_back && !has_changed))
         return;
     words = is_back ? base_printf("%s zone %s %s from %u to %u",
                                   has_changed ? "the data of" : "the serial of", c->name,
                                   has_changed ? "changed, but its serial went back" : "went back",
-                                  old->zone->serial, now->serial)
+                                  before, now->file_serial)
                     : base_printf("the data of zone %s changed, but its serial is still %u",
-                                  c->name, now->serial);
+                                  c->name, now->file_serial);
     if (c->serial == CONFIG_SERIAL_STRICT)
         errors_add(&w->errors[zone], at, "%s; raise it (serial: strict)", words);
     else
         errors_warn(&w->errors[zone], at, "%s: secondaries will not notice", words);
     free(words);
+}
+
+/* Moments that are signed under lie behind such a serial for years. */
+static void check_unixtime(struct zone_work *w, size_t zone)
+{
+    enum { LEAD_MAX_S = 86400 };
+    const struct config_zone *c = &w->g->config->zones[zone];
+    const struct zone *now = w->g->zones[zone]->zone;
+    uint32_t now_s = (uint32_t)clock_wall_s();
+
+    if ((w->g->is_read[zone] || w->wish->path != NULL) && w->g->signers[zone] != NULL &&
+        c->dnssec.serial == CONFIG_SERIAL_UNIXTIME &&
+        (int32_t)(now->file_serial - now_s) > LEAD_MAX_S)
+        errors_add(&w->errors[zone], (struct place){.file = c->path},
+                   "the serial %u of zone %s is no moment that has been (it is %u now), as dnssec: "
+                   "serial: unixtime wants it; choose increment, or another serial",
+                   now->file_serial, c->name, now_s);
 }
 
 /* The zone keeps the version that ran, or has none. */
@@ -354,8 +389,10 @@ static struct outcome settle(struct zone_work *w, struct errors *errors)
         size_t zone = w->queue[i];
         struct shared_zone *shared = w->g->zones[zone];
 
-        if (shared->zone != NULL)
+        if (shared->zone != NULL) {
             check_serial(w, zone);
+            check_unixtime(w, zone);
+        }
         if (w->errors[zone].n_errors == 0) {
             errors_merge(errors, &w->errors[zone]);
             w->g->n_fresh_zones += w->g->is_read[zone];

@@ -55,7 +55,7 @@ static void show_zone(const Gslb__ZoneStatus *z, const struct view *view, struct
     struct table t;
 
     table_paint(view, TABLE_BOLD, z->name, out);
-    text_adds(out, "\n");
+    text_addf(out, "  serial %u, in its file %u\n", z->serial, z->file_serial);
     table_start(&t, "lrlllll");
     table_row(&t);
     for (size_t i = 1; i < COUNT_OF(names); i++)
@@ -127,6 +127,8 @@ void json_of_keys(const Gslb__StatusReply *s, const char *wanted, struct text *o
             continue;
         json_open_object(&j, NULL);
         json_string(&j, "name", s->zones[i]->name);
+        json_u64(&j, "serial", s->zones[i]->serial);
+        json_u64(&j, "file_serial", s->zones[i]->file_serial);
         json_keys(&j, s->zones[i]);
         json_close_object(&j);
     }

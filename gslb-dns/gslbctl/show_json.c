@@ -184,6 +184,8 @@ static void zone(struct json *j, const Gslb__ZoneStatus *z)
     json_open_object(j, NULL);
     json_string(j, "name", z->name);
     json_u64(j, "serial", z->serial);
+    if (z->n_keys > 0)
+        json_u64(j, "file_serial", z->file_serial);
     json_u64(j, "names", z->names);
     json_u64(j, "records", z->records);
     json_string(j, "error", z->error[0] ? z->error : NULL);

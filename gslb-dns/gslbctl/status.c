@@ -185,6 +185,8 @@ static void show_signing(struct table *t, const Gslb__ZoneStatus *z)
             text_addf(&keys, "%s%s %u %s", keys.n > 0 ? ", " : "signed: ", k->role, k->tag,
                       k->state);
     }
+    if (z->serial != z->file_serial)
+        text_addf(&keys, "; serial of the file %u", z->file_serial);
     table_cell(t, 4, waits ? TABLE_YELLOW : TABLE_PLAIN, "%s%s", keys.p != NULL ? keys.p : "",
                waits ? "; a DS is to be confirmed: gslbctl keys" : "");
     text_free(&keys);

@@ -378,6 +378,7 @@ static void on_status(void *arg, struct arena *arena, struct control_status *out
 
         zones[i] = (struct control_zone_status){.name = c->zones[i].name,
                                                 .serial = z->serial,
+                                                .file_serial = z->file_serial,
                                                 .names = z->n_names,
                                                 .records = z->n_records,
                                                 .error = faults_of_zone(n->generation, i, arena),

@@ -73,14 +73,41 @@ void key_roles(const struct sign_key_facts *keys, size_t n, const struct sign_po
     }
 }
 
+/* Moments that no role depends on are 0, like those that are not set. */
+static int64_t moment_of_role(const struct sign_key_facts *k, const struct sign_policy *p,
+                              enum sign_time which)
+{
+    if (which == SIGN_CREATED || which == SIGN_DS_PUBLISH)
+        return 0;
+    return which == SIGN_SYNC_PUBLISH ? key_sync_publish_s(k, p) : k->times[which];
+}
+
 int64_t key_next_change_s(const struct sign_key_facts *k, const struct sign_policy *p,
                           int64_t now_s)
 {
-    int64_t next_s = INT64_MAX, sync_s = key_sync_publish_s(k, p);
+    int64_t next_s = INT64_MAX;
 
-    for (size_t i = 0; i < SIGN_TIME_COUNT; i++)
-        if (i != SIGN_CREATED && i != SIGN_DS_PUBLISH && k->times[i] > now_s &&
-            k->times[i] < next_s)
-            next_s = k->times[i];
-    return sync_s > now_s && sync_s < next_s ? sync_s : next_s;
+    for (unsigned i = 0; i < SIGN_TIME_COUNT; i++) {
+        int64_t at_s = moment_of_role(k, p, i);
+
+        if (at_s > now_s && at_s < next_s)
+            next_s = at_s;
+    }
+    return next_s;
+}
+
+unsigned key_count_changes(const struct sign_key_facts *k, const struct sign_policy *p,
+                           int64_t from_s, int64_t to_s, int64_t *last_s)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < SIGN_TIME_COUNT; i++) {
+        int64_t at_s = moment_of_role(k, p, i);
+
+        if (at_s <= from_s || at_s > to_s)
+            continue;
+        *last_s = at_s > *last_s ? at_s : *last_s;
+        n++;
+    }
+    return n;
 }

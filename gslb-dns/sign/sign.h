@@ -80,6 +80,7 @@ char *sign_keygen(const char *zone, const char *directory, uint8_t algorithm, ui
 /* How one zone is signed. Borrowed for the calls that take it; durations in seconds. */
 enum sign_denial { SIGN_NSEC, SIGN_NSEC3, SIGN_COMPACT };
 enum sign_cds { SIGN_CDS_OF_KEYS, SIGN_CDS_NONE, SIGN_CDS_DELETE /* RFC 8078 section 4 */ };
+enum sign_serial { SIGN_SERIAL_INCREMENT, SIGN_SERIAL_UNIXTIME, SIGN_SERIAL_KEEP };
 struct sign_nsec3 {
     uint8_t n_salt;
     uint8_t salt[255];
@@ -91,6 +92,7 @@ struct sign_policy {
     enum sign_denial denial;
     struct sign_nsec3 nsec3;
     enum sign_cds cds;
+    enum sign_serial serial;
     uint32_t validity_s;          /* of a new signature */
     uint32_t refresh_s;           /* what is left of it when it is replaced */
     uint32_t dnskey_ttl_s;        /* of DNSKEY, CDS and CDNSKEY */
@@ -180,6 +182,15 @@ struct sign_rdata {
 
 /* Would both give the same signatures and the same apex? */
 bool sign_is_same(const struct sign_signer *a, const struct sign_signer *b);
+
+/* The SOA serial of a zone whose file has this one, signed so. It follows from the file, the keys
+ * and the clock alone, so that nodes agree on it and need not remember it, and grows with each of
+ * them (RFC 1982). increment adds 64 for each hour of Unix time, and 1 for each step of a key in
+ * this hour; unixtime is the moment when the hour began or a key took its last step, or the file's
+ * if that is later; keep is the file's. */
+uint32_t sign_serial(const struct sign_signer *s, uint32_t file_serial);
+/* May two versions of a zone have different serials because of their signatures? */
+bool sign_raises_serial(const struct sign_signer *s);
 
 /* What the apex publishes: DNSKEY, CDS, CDNSKEY (RFC 7344), by type; the signer's. */
 struct sign_apex_rrset {

@@ -129,6 +129,10 @@ int64_t key_sync_publish_s(const struct sign_key_facts *k, const struct sign_pol
 /* The next moment after now_s at which a role can change; INT64_MAX: never. */
 int64_t key_next_change_s(const struct sign_key_facts *k, const struct sign_policy *p,
                           int64_t now_s);
+/* How many there are after from_s, up to to_s; *last_s is set to the last of them, if it is later.
+ */
+unsigned key_count_changes(const struct sign_key_facts *k, const struct sign_policy *p,
+                           int64_t from_s, int64_t to_s, int64_t *last_s);
 
 /* ---- plan.c: roll-overs as moments in the lives of keys. Pure. ---- */
 

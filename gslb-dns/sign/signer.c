@@ -28,6 +28,8 @@ struct sign_signer {
     struct signing_key *keys; /* that do something */
     size_t n_keys;
     int64_t now_s, next_s;
+    int64_t changed_s; /* when the tick began, or a key took its last step in it */
+    uint32_t n_steps;  /* of keys in this tick */
     struct sign_apex_rrset apex[APEX_RRSETS];
     size_t n_apex;
     struct sign_rdata *rdata; /* of the apex, then the bytes of what no key holds */
@@ -107,6 +109,21 @@ static void make_apex(struct sign_signer *s)
 
 /* ---- Making a signer ---- */
 
+static void find_moments(struct sign_signer *s)
+{
+    const struct sign_keyring *k = s->keyring;
+    int64_t tick_s = s->now_s / SIGN_TICK_S * SIGN_TICK_S;
+
+    s->changed_s = tick_s;
+    s->next_s = tick_s + SIGN_TICK_S;
+    for (size_t i = 0; i < k->n; i++) {
+        int64_t next_s = key_next_change_s(&k->facts[i], &k->policy, s->now_s);
+
+        s->next_s = next_s < s->next_s ? next_s : s->next_s;
+        s->n_steps += key_count_changes(&k->facts[i], &k->policy, tick_s, s->now_s, &s->changed_s);
+    }
+}
+
 static void take_keys(struct sign_signer *s)
 {
     const struct sign_keyring *k = s->keyring;
@@ -114,15 +131,9 @@ static void take_keys(struct sign_signer *s)
 
     key_roles(k->facts, k->n, &k->policy, s->now_s, roles);
     s->keys = base_zalloc(k->n, sizeof(s->keys[0]));
-    s->next_s = (s->now_s / SIGN_TICK_S + 1) * SIGN_TICK_S;
-    for (size_t i = 0; i < k->n; i++) {
-        int64_t next_s = key_next_change_s(&k->facts[i], &k->policy, s->now_s);
-
-        if (next_s < s->next_s)
-            s->next_s = next_s;
+    for (size_t i = 0; i < k->n; i++)
         if (roles[i].is_published || roles[i].signs_data)
             s->keys[s->n_keys++] = (struct signing_key){k->keys[i], roles[i]};
-    }
     free(roles);
 }
 
@@ -189,6 +200,7 @@ struct sign_signer *sign_signer_new(struct sign_keyring *k, int64_t now_s, struc
     s->number = atomic_fetch_add(&n_signers, 1) + 1;
     s->keyring = sign_keyring_hold(k);
     s->now_s = now_s;
+    find_moments(s);
     take_keys(s);
     make_apex(s);
     if (!has_failed(judge(s, at, errors)))
@@ -217,7 +229,7 @@ static bool is_same_policy(const struct sign_policy *a, const struct sign_policy
 {
     return a->denial == b->denial && a->nsec3.iterations == b->nsec3.iterations &&
            a->nsec3.is_opt_out == b->nsec3.is_opt_out && a->nsec3.n_salt == b->nsec3.n_salt &&
-           memcmp(a->nsec3.salt, b->nsec3.salt, a->nsec3.n_salt) == 0 &&
+           memcmp(a->nsec3.salt, b->nsec3.salt, a->nsec3.n_salt) == 0 && a->serial == b->serial &&
            a->validity_s == b->validity_s && a->refresh_s == b->refresh_s;
 }
 
@@ -287,6 +299,37 @@ const struct sign_apex_rrset *sign_apex_rrsets(const struct sign_signer *s, size
 {
     *n = s->n_apex;
     return s->apex;
+}
+
+/* ---- Serials ---- */
+
+bool sign_raises_serial(const struct sign_signer *s)
+{
+    return s->keyring->policy.serial != SIGN_SERIAL_KEEP;
+}
+
+/* Windows begin with ticks, keys take steps at any second. */
+static uint32_t increment(const struct sign_signer *s)
+{
+    enum { PER_TICK = 64 };
+
+    return (uint32_t)(s->now_s / SIGN_TICK_S * PER_TICK) +
+           (s->n_steps < PER_TICK ? s->n_steps : PER_TICK - 1u);
+}
+
+uint32_t sign_serial(const struct sign_signer *s, uint32_t file_serial)
+{
+    uint32_t changed_s = (uint32_t)s->changed_s;
+
+    switch (s->keyring->policy.serial) {
+    case SIGN_SERIAL_INCREMENT:
+        return file_serial + increment(s);
+    case SIGN_SERIAL_UNIXTIME:
+        return (int32_t)(changed_s - file_serial) > 0 ? changed_s : file_serial;
+    case SIGN_SERIAL_KEEP:
+        break;
+    }
+    return file_serial;
 }
 
 /* ---- Windows ---- */

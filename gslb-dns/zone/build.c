@@ -418,9 +418,12 @@ struct zone *draft_build(struct draft *d)
     }
     z->chain = chain_new(d, z->denial, block);
     z->signer = d->is_compact ? sign_hold(d->signer) : NULL;
+    z->signed_by = d->signer != NULL ? sign_hold(d->signer) : NULL;
+    z->signed_digest = d->signed_digest;
     z->soa = zone_node_rrset(z->root, WIRE_SOA);
     z->negative_soa = make_negative_soa(p, z->soa);
-    z->serial = bytes_get_u32(z->soa->wire + z->soa->wire_bytes - 20);
+    z->serial = draft_serial(d);
+    z->file_serial = d->signer != NULL ? d->file_serial : z->serial;
     ensure(!p->block.is_full);
     trim_block(p->block.p, block + bound);
     z->memory_bytes = sizeof(*z) + (size_t)(p->block.p - block) + sizeof(*index) +
@@ -483,6 +486,7 @@ void zone_release(const struct zone *shared)
         return;
     chain_free(z->chain);
     sign_release(z->signer);
+    sign_release(z->signed_by);
     free(z->index->slots);
     free((struct zone_index *)z->index);
     zone_files_free(z->files, z->n_files);

@@ -171,6 +171,7 @@ struct zone *draft_put_together(struct draft *d, const struct zone *old,
 
     check_draft(d, false);
     d->digest = old->digest;
+    draft_set_serial(d, old->file_serial);
     draft_sign(d, s, old);
     ensure(d->errors->n_errors == 0);
     z = draft_build(d);

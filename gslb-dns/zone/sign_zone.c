@@ -547,6 +547,7 @@ void draft_sign(struct draft *d, const struct sign_signer *s, const struct zone 
     }
     digest = d->digest;
     d->signer = s;
+    draft_raise_serial(d, s, previous);
     add_apex(d, s);
     if (sign_signer_denial(s) == SIGN_NSEC3)
         add_nsec3_chain(d, sign_signer_nsec3(s));

@@ -85,6 +85,7 @@ struct zone {
     const struct zone_rrset *soa;          /* as it stands */
     const struct zone_rrset *negative_soa; /* TTL min(SOA TTL, MINIMUM), RFC 2308 section 3 */
     uint32_t serial;
+    uint32_t file_serial; /* the same, unless signing raises it (sign_serial) */
     uint64_t digest; /* of all records but the SOA, whatever their order; comparable within this
                         process: has the data changed? */
     size_t n_names, n_records, memory_bytes;
@@ -92,6 +93,8 @@ struct zone {
     enum zone_denial denial;
     const struct zone_chain *chain; /* NULL: unsigned, or compact */
     struct sign_signer *signer;     /* with compact denial, else NULL */
+    struct sign_signer *signed_by;  /* NULL: not signed here */
+    uint64_t signed_digest;         /* of what that signed: the data, and where services are */
     struct zone_file *files;        /* the zone file and what it includes */
     size_t n_files;
     void *memory; /* nodes, RRsets, names: one block, freed as one */
@@ -126,7 +129,9 @@ struct zone_source {
  * warnings for duplicates, CNAME loops, signatures that have expired or will soon, RRsets without
  * one in a signed zone, broken chains of NSEC and NSEC3, NS, MX and SRV that point to a CNAME, or
  * in the zone to no address, records that a delegation hides, NS and DNAME at a wildcard (answered
- * as ordinary data). */
+ * as ordinary data).
+ * A zone that is signed here has the serial that sign_serial tells, or where previous was another
+ * zone under that serial, the next; never a lower one, unless its file's went back. */
 struct zone *zone_load(const struct zone_source *from, struct errors *errors);
 /* The same data signed by this signer, from memory and not from the files; signatures of old that
  * are current stay. Old is only read. Cannot fail. */
@@ -141,8 +146,8 @@ struct zone_text {
  * CNAME, at or below a delegation, below a DNAME or outside the zone are left out. A name that is
  * new would end a wildcard's say over it and what is near (RFC 4592 section 3.3.1): the wildcard's
  * records are put at it and below it too, so that other questions are answered as before (only a
- * wildcard's CNAME cannot stand beside the text). Signatures that are current stay.
- * Old is only read. Cannot fail. */
+ * wildcard's CNAME cannot stand beside the text). Signatures that are current stay, and so does the
+ * serial. Old is only read. Cannot fail. */
 struct zone *zone_amend(const struct zone *old, const struct sign_signer *signer,
                         const struct zone_text *texts, size_t n);
 /* How far loading this file will move a progress; what it includes comes on top. */

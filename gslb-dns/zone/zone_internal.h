@@ -129,6 +129,8 @@ struct draft {
     struct draft_record *records;
     uint32_t n_records, records_cap;
     uint64_t digest;                  /* as zone.h tells it */
+    uint64_t signed_digest;           /* the same */
+    uint32_t file_serial;             /* the same; once it is signed */
     const struct sign_signer *signer; /* borrowed, once it is signed */
     bool is_compact;                  /* signed so */
     bool has_hashes;                  /* some name is the owner of NSEC3, or was */
@@ -350,6 +352,11 @@ static inline uint16_t draft_covers(const struct draft_record *rrsig)
     return rrsig->covers;
 }
 struct draft_record *draft_first(const struct draft *d, const struct draft_name *n, uint16_t type);
+/* serial: of the SOA, which is there. */
+uint32_t draft_serial(const struct draft *d);
+void draft_set_serial(struct draft *d, uint32_t serial);
+/* From that of the file to the one that is served. */
+void draft_raise_serial(struct draft *d, const struct sign_signer *s, const struct zone *previous);
 
 /* --- read, check, build ------------------------------------------------------------------- */
 

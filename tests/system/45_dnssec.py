@@ -229,8 +229,9 @@ def check_kinds():
         new = nodes[0].client.query(f"new.{zone}", "A", dnssec=True)
         check_equal(SignedZone(zone, anchors[zone]).faults_of(new), [], "a name that is new")
         after = collect(nodes[0], anchors)
-        check_same({question: wanted for question, wanted in changed.items()
-                    if question[2] is not None or question[0].startswith("static.")}, after,
+        # Where there is no answer stands the SOA, whose serial the change has raised.
+        check_same({question: wanted for question, wanted in changed.items() if wanted[1][0]
+                    and (question[2] is not None or question[0].startswith("static."))}, after,
                    "what a change of the file leaves")
 
 

@@ -281,7 +281,8 @@ static void dnssec_needs_its_keys_alone(void **state)
                             "zones:\n"
                             "  a: {file: z, dnssec: k}\n"
                             "  b: {file: z, dnssec: {keys: k, denial: nsec3, nsec3: {opt-out: yes, "
-                            "salt: aAbB}, signature-validity: 30d, publish-cds: delete}}\n"
+                            "salt: aAbB}, signature-validity: 30d, publish-cds: delete, "
+                            "serial: unixtime}}\n"
                             "  c: z\n",
                             &said);
 
@@ -296,6 +297,7 @@ static void dnssec_needs_its_keys_alone(void **state)
     assert_string_equal(c->zones[1].dnssec.nsec3_salt, "aAbB");
     assert_int_equal(c->zones[1].dnssec.validity_s, 30 * 86400);
     assert_int_equal(c->zones[1].dnssec.cds, CONFIG_CDS_DELETE);
+    assert_int_equal(c->zones[1].dnssec.serial, CONFIG_SERIAL_UNIXTIME);
     assert_null(c->zones[2].dnssec.keys_path);
     config_free(c);
     text_free(&said);

@@ -428,6 +428,57 @@ static void validity_covers_what_outlives_it(void **state)
     }
 }
 
+/* ---- Serials ---- */
+
+enum { TICK_0 = NOW_S / SIGN_TICK_S * 64, STEP_S = 90 }; /* NOW_S begins a tick */
+enum { STEPS = 2 };                                      /* a new key is published, and signs */
+
+static void serials_follow_file_keys_and_clock(void **state)
+{
+    static const struct {
+        const char *name;
+        enum sign_serial policy;
+        uint32_t file;
+        int64_t at_s; /* after NOW_S */
+        uint32_t want;
+    } cases[] = {
+        {"increment, a tick begins", SIGN_SERIAL_INCREMENT, 7, 0, 7 + TICK_0},
+        {"the file's grows", SIGN_SERIAL_INCREMENT, 8, 0, 8 + TICK_0},
+        {"before the step", SIGN_SERIAL_INCREMENT, 7, STEP_S - 1, 7 + TICK_0},
+        {"at the step", SIGN_SERIAL_INCREMENT, 7, STEP_S, 7 + TICK_0 + STEPS},
+        {"the tick's last second", SIGN_SERIAL_INCREMENT, 7, SIGN_TICK_S - 1, 7 + TICK_0 + STEPS},
+        {"the next tick", SIGN_SERIAL_INCREMENT, 7, SIGN_TICK_S, 7 + TICK_0 + 64},
+        {"RFC 1982: it wraps", SIGN_SERIAL_INCREMENT, UINT32_MAX, 0, TICK_0 - 1},
+        {"unixtime, a tick begins", SIGN_SERIAL_UNIXTIME, 7, 0, NOW_S},
+        {"at the step", SIGN_SERIAL_UNIXTIME, 7, STEP_S + 1, NOW_S + STEP_S},
+        {"the next tick", SIGN_SERIAL_UNIXTIME, 7, SIGN_TICK_S + 1, NOW_S + SIGN_TICK_S},
+        {"the file is younger", SIGN_SERIAL_UNIXTIME, NOW_S + 5, 10, NOW_S + 5},
+        {"RFC 1982: later by wrapping", SIGN_SERIAL_UNIXTIME, 4000000000, 0, NOW_S},
+        {"keep", SIGN_SERIAL_KEEP, 7, STEP_S, 7},
+    };
+    size_t n_wrong = 0;
+
+    keys_make(SIGN_ECDSAP256SHA256, SIGN_FLAGS_SEP, NOW_S - 86400);
+    keys_make(SIGN_ECDSAP256SHA256, SIGN_FLAGS_ZSK, NOW_S + STEP_S);
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct sign_policy p = keys_policy();
+        struct sign_signer *s;
+        uint32_t got;
+
+        p.serial = cases[i].policy;
+        s = keys_signer(&p, NOW_S + cases[i].at_s, NULL);
+        assert_non_null(s);
+        got = sign_serial(s, cases[i].file);
+        if (got != cases[i].want) {
+            print_error("%s: %u, not %u\n", cases[i].name, got, cases[i].want);
+            n_wrong++;
+        }
+        assert_int_equal(sign_raises_serial(s), cases[i].policy != SIGN_SERIAL_KEEP);
+        sign_release(s);
+    }
+    assert_int_equal(n_wrong, 0);
+}
+
 static int begin(void **state)
 {
     keys_begin();
@@ -452,6 +503,7 @@ int main(void)
         WITH_KEYS(ldns_verifies),
         WITH_KEYS(signatures_are_renewed_in_windows),
         WITH_KEYS(validity_covers_what_outlives_it),
+        WITH_KEYS(serials_follow_file_keys_and_clock),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
