@@ -8,29 +8,12 @@
 
 enum { DEFAULT_MAX_OBJECT = 16 << 20, DEFAULT_CHECK_MS = 1000 };
 
-struct check {
-    struct conf *f;
-    struct file *file;
-    struct config *config; /* being built */
-    struct arena *arena;
-    struct conf_index pools; /* name to index */
-    bool *is_used;           /* per pool: a route leads there */
-};
-
 static const char *addr_name(struct check *k, const struct addr *a)
 {
     char buf[ADDR_TEXT];
     const char *text = addr_format(a, buf);
 
     return arena_strndup(k->arena, text, strlen(text));
-}
-
-static bool has_tls_listener(const struct config *c)
-{
-    for (size_t i = 0; i < c->n_listeners; i++)
-        if (c->listeners[i].is_tls)
-            return true;
-    return false;
 }
 
 static void check_listeners(struct check *k)
@@ -183,97 +166,12 @@ static void build_pools(struct check *k)
     k->config->n_pools = file->n_pools;
 }
 
-static int by_length_down(const void *a, const void *b)
-{
-    const struct config_route *x = a, *y = b;
-    size_t n = strlen(x->prefix), m = strlen(y->prefix);
-
-    return n != m ? (n < m ? 1 : -1) : strcmp(x->prefix, y->prefix);
-}
-
 static void warn_unused_pools(struct check *k)
 {
     for (size_t i = 0; i < k->file->n_pools; i++)
         if (!k->is_used[i])
             conf_warn(k->f, k->file->pools[i].place, "pool '%s' is used by no route",
                       k->config->pools[i].name);
-}
-
-static void build_routes(struct check *k, const struct file_site *from, struct config_site *out)
-{
-    struct config_route *routes = arena_zalloc(k->arena, from->n_routes * sizeof(*routes));
-    char hint[CONF_HINT];
-
-    for (size_t i = 0; i < from->n_routes; i++) {
-        const struct file_route *r = &from->routes[i];
-        size_t pool = r->pool ? conf_index_get(&k->pools, r->pool) : CONF_NONE;
-
-        routes[i] = r->route;
-        if (pool != CONF_NONE)
-            routes[i].pool = (uint16_t)pool, k->is_used[pool] = true;
-        else if (r->pool != NULL)
-            conf_error(k->f, r->pool_place, "route '%s': unknown pool '%s'%s", r->route.prefix,
-                       r->pool, conf_hint(k->f, &k->pools, r->pool, hint));
-    }
-    qsort(routes, from->n_routes, sizeof(*routes), by_length_down);
-    out->routes = routes;
-    out->n_routes = from->n_routes;
-}
-
-static const char *lower_case(struct check *k, const char *s)
-{
-    size_t n = strlen(s);
-    char *out = arena_strndup(k->arena, s, n);
-
-    for (size_t i = 0; i < n; i++)
-        out[i] = (char)text_lower((uint8_t)out[i]);
-    return out;
-}
-
-/* hosts: all hosts so far, to their sites. */
-static void take_host(struct check *k, struct conf_index *hosts, const char *host,
-                      struct place place, size_t site)
-{
-    size_t before = conf_index_put(hosts, host, site);
-
-    if (before == site)
-        conf_error(k->f, place, "host '%s' stands in this site twice", host);
-    else if (before != CONF_NONE)
-        conf_error(k->f, place, "host '%s' stands already in site '%s'", host,
-                   k->file->sites[before].name);
-}
-
-static void build_site(struct check *k, size_t i, struct config_site *out, struct conf_index *hosts)
-{
-    const struct file_site *from = &k->file->sites[i];
-    const char **names = arena_alloc(k->arena, (from->n_aliases + 1) * sizeof(*names));
-
-    out->name = from->name;
-    out->hosts = names;
-    out->is_redirect_https = from->is_redirect_https;
-    names[out->n_hosts++] = lower_case(k, from->name);
-    take_host(k, hosts, names[0], from->place, i);
-    for (size_t j = 0; j < from->n_aliases; j++) {
-        names[out->n_hosts] = lower_case(k, from->aliases[j]);
-        take_host(k, hosts, names[out->n_hosts++], from->alias_places[j], i);
-    }
-    build_routes(k, from, out);
-    if (from->is_redirect_https && !has_tls_listener(k->config))
-        conf_warn(k->f, from->redirect_place,
-                  "site '%s' redirects to https, but no listener here speaks TLS", from->name);
-}
-
-static void build_sites(struct check *k)
-{
-    const struct file *file = k->file;
-    struct config_site *sites = arena_zalloc(k->arena, file->n_sites * sizeof(*sites));
-    struct conf_index hosts = {0};
-
-    for (size_t i = 0; i < file->n_sites; i++)
-        build_site(k, i, &sites[i], &hosts);
-    conf_index_free(&hosts);
-    k->config->sites = sites;
-    k->config->n_sites = file->n_sites;
 }
 
 static void finish_access_log(struct check *k)
@@ -296,7 +194,7 @@ static void build(struct check *k)
     finish_access_log(k);
     check_servers(k);
     build_pools(k);
-    build_sites(k);
+    config_build_sites(k);
     warn_unused_pools(k);
     conf_index_free(&k->pools);
 }

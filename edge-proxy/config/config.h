@@ -9,6 +9,7 @@
 #include "common/addr/addr.h"
 #include "common/arena/arena.h"
 #include "common/error/error.h"
+#include "common/template/template.h"
 
 struct config_listener {
     struct addr address;
@@ -88,13 +89,73 @@ struct config_pool {
     struct config_retry retry;
     struct config_check check; /* interval_ms 0: no active checks */
     const char *host_header;   /* sent instead of the client's Host; NULL: the client's */
+    bool is_hidden;            /* visitors must not learn what the origins are, nor where */
+    const char *const *hidden; /* names of more response fields that stay here */
+    size_t n_hidden;
     uint32_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms;
     uint32_t keep_idle; /* idle connections kept per worker */
 };
 
+/* What {names} in templates stand for, of the request at hand. */
+#define CONFIG_VARIABLES(X)                                        \
+    X(CLIENT, "client", "the visitor's address")                   \
+    X(EDGE, "edge", "this edge's name")                            \
+    X(HOST, "host", "the host that was asked for, without port")   \
+    X(METHOD, "method", "GET and its like")                        \
+    X(PATH, "path", "as it was asked for, before any replacement") \
+    X(QUERY, "query", "with its question mark, or empty")          \
+    X(REQUEST_ID, "request-id", "as in the access log")            \
+    X(SCHEME, "scheme", "http or https")                           \
+    X(TLS, "tls", "the version of TLS, or empty")
+
+enum config_variable {
+#define CONFIG_ENUM_(id, name, help) CONFIG_VARIABLE_##id,
+    CONFIG_VARIABLES(CONFIG_ENUM_)
+#undef CONFIG_ENUM_
+};
+extern const char *const config_variable_names[]; /* by enum config_variable; ends with NULL */
+
+/* A field line to be added. */
+struct config_line {
+    const char *name;
+    struct template value;
+};
+/* What is done to the field lines of a message: lines with these names go, then lines come. */
+struct config_field_rules {
+    const char *const *gone;
+    size_t n_gone;
+    const struct config_line *lines;
+    size_t n_lines;
+};
+
+/* The body of an answer that the proxy makes itself. */
+struct config_page {
+    uint16_t status_low, status_high; /* inclusive */
+    struct str body;
+    const char *content_type;
+};
+struct config_pages {
+    const struct config_page *pages; /* those for one status first */
+    size_t n;
+};
+
+struct config_maintenance {
+    bool is_on;
+    struct config_page page; /* body.p NULL: the one for 503 */
+    uint32_t retry_after_s;
+    const struct prefix *admitted; /* clients that see the site even so */
+    size_t n_admitted;
+};
+
 struct config_route {
-    const char *prefix; /* of the path, ends in '/' or matches whole segments */
-    uint16_t pool;
+    const char *prefix;       /* of the path, ends in '/' or matches whole segments */
+    uint32_t index;           /* among the routes of all sites */
+    uint16_t pool;            /* unless redirect_status is set */
+    uint16_t redirect_status; /* 0: none */
+    struct template redirect; /* the Location */
+    const char *replacement;  /* what the origin gets in place of prefix; NULL: prefix */
+    struct config_field_rules request, response; /* the site's and its own */
+    bool has_own_errors; /* origins' answers with a page of ours get its body */
     bool is_cached;
     uint32_t
         default_ttl_s; /* freshness for responses that carry none and have a validator; 0: none */
@@ -108,6 +169,8 @@ struct config_site {
     const struct config_route *routes; /* longest prefix first */
     size_t n_routes;
     bool is_redirect_https;
+    struct config_pages pages; /* its own, then everybody's */
+    struct config_maintenance maintenance;
 };
 
 struct config_cache {
@@ -155,6 +218,8 @@ struct config {
     size_t n_pools;
     const struct config_site *sites;
     size_t n_sites;
+    size_t n_routes;           /* of all sites */
+    struct config_pages pages; /* where no site is known */
     struct config_cache cache;
     struct config_limits limits;
     struct config_control control;

@@ -6,16 +6,43 @@
 #include "common/conf/conf.h"
 #include "edge-proxy/config/config.h"
 
+/* NAME: VALUE */
+struct file_line {
+    const char *name, *value;
+};
+struct file_field_rules {
+    const struct file_line *set, *add;
+    size_t n_set, n_add;
+    const char *const *remove;
+    size_t n_remove;
+};
+
+/* STATUS: FILE */
+struct file_page {
+    const char *status, *path;
+    struct place place;
+};
+
 struct file_route {
-    struct config_route route; /* all but its pool */
+    struct config_route route; /* all but its pool and its templates */
     struct place place;
     const char *pool;
     struct place pool_place;
+    const char *redirect;
+    struct place redirect_place, replacement_place;
+    int redirect_status; /* 0: none is written */
+    struct file_field_rules request, response;
 };
 
 struct file_site {
     const char *name;
     struct place place;
+    struct file_field_rules request, response;
+    const struct file_page *pages;
+    size_t n_pages;
+    struct config_maintenance maintenance; /* all but its page */
+    const char *maintenance_path;
+    struct place maintenance_place;
     const char *const *aliases;
     const struct place *alias_places;
     size_t n_aliases;
@@ -42,12 +69,28 @@ struct file {
     size_t n_pools;
     const struct file_site *sites;
     size_t n_sites;
+    const struct file_page *pages;
+    size_t n_pages;
+};
+
+/* The second look at a file. */
+struct check {
+    struct conf *f;
+    struct file *file;
+    struct config *config; /* being built */
+    struct arena *arena;
+    struct conf_index pools; /* name to index */
+    bool *is_used;           /* per pool: a route leads there */
 };
 
 extern const struct conf_struct config_schema;
 extern const struct conf_struct config_pool_schema;
 extern const struct conf_struct config_site_schema;
 extern const struct conf_struct config_tls_schema;
+extern const struct conf_struct config_page_schema;
+
+/* sites.c: sites with their routes, once the pools are built. */
+void config_build_sites(struct check *k);
 
 /* names.c */
 const char *config_check_host(struct str host);
@@ -56,5 +99,11 @@ const char *config_check_authority(struct str text);
 const char *config_check_path(struct str path);
 const char *config_check_hash_key(struct str key);
 const char *config_check_prefix(struct str *prefix);
+/* Names and values of field lines that rules may touch; values with {variables}. */
+const char *config_check_field_name(struct str name);
+const char *config_check_line_name(struct str *name);
+const char *config_check_template(struct str value);
+/* "404", or "4xx" for all of them. */
+const char *config_check_statuses(struct str *statuses);
 
 #endif

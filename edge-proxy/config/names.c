@@ -9,6 +9,12 @@ static bool is_letter_or_digit(uint8_t c)
     return (uint8_t)(text_lower(c) - 'a') < 26 || (uint8_t)(c - '0') < 10;
 }
 
+/* RFC 9110 section 5.6.2 */
+static bool is_token_character(uint8_t c)
+{
+    return is_letter_or_digit(c) || memchr("!#$%&'*+-.^_`|~", c, 15) != NULL;
+}
+
 /* A host as the Host field and SNI carry it: a name, "*.name", "*", or an IP address. */
 const char *config_check_host(struct str host)
 {
@@ -91,8 +97,56 @@ const char *config_check_hash_key(struct str key)
     if (n + 1 >= key.n)
         return "lacks the name behind 'header' or 'cookie'";
     for (size_t i = n + 1; i < key.n; i++)
-        if (!is_letter_or_digit(key.p[i]) && strchr("!#$%&'*+-.^_`|~", key.p[i]) == NULL)
+        if (!is_token_character((uint8_t)key.p[i]))
             return "has a name with a character that no token has";
+    return NULL;
+}
+
+/* RFC 9110 section 5.1, and none that edge-proxy must write itself. */
+const char *config_check_field_name(struct str name)
+{
+    static const char *const own[] = {
+        "connection", "content-length",    "expect",  "keep-alive", "proxy-connection", "te",
+        "trailer",    "transfer-encoding", "upgrade",
+    };
+
+    for (size_t i = 0; i < name.n; i++)
+        if (!is_token_character((uint8_t)name.p[i]))
+            return "has a character that the name of a header field cannot have";
+    for (size_t i = 0; i < COUNT_OF(own); i++)
+        if (str_is_nocase(name, own[i]))
+            return "is about where a message ends or about one connection: edge-proxy writes it "
+                   "itself";
+    return str_is_nocase(name, "host") ? "is set by 'host' of the pool" : NULL;
+}
+
+const char *config_check_line_name(struct str *name)
+{
+    return config_check_field_name(*name);
+}
+
+const char *const config_variable_names[] = {
+#define CONFIG_NAME_(id, name, help) name,
+    CONFIG_VARIABLES(CONFIG_NAME_)
+#undef CONFIG_NAME_
+        NULL};
+
+/* RFC 9110 section 5.5 */
+const char *config_check_template(struct str value)
+{
+    if (str_trim(value).n != value.n)
+        return "has spaces at an end, which no header field keeps";
+    return template_parse(value, config_variable_names, NULL, NULL);
+}
+
+const char *config_check_statuses(struct str *statuses)
+{
+    struct str s = *statuses;
+    bool is_class = s.n == 3 && s.p[1] == 'x' && s.p[2] == 'x';
+
+    if (s.n != 3 || (s.p[0] != '4' && s.p[0] != '5') ||
+        (!is_class && ((uint8_t)(s.p[1] - '0') > 9 || (uint8_t)(s.p[2] - '0') > 9)))
+        return "is not a status of errors: 400 to 599, or 4xx or 5xx for all of them";
     return NULL;
 }
 

@@ -286,6 +286,14 @@ static const struct conf_field TOP_FIELDS[] = {
         .help = "What is served, by host.",
     },
     {
+        .key = "error-pages",
+        .kind = CONF_STRUCT,
+        .slot = CONF_MAP(struct file, pages, n_pages),
+        .of = &config_page_schema,
+        .help = "Bodies of the answers that edge-proxy makes itself, by status, for all sites and "
+                "for requests to none.",
+    },
+    {
         .key = "forwarded",
         .kind = CONF_ENUM,
         .slot = CONF_ONE(struct file, config.forwarded),

@@ -357,6 +357,26 @@ static const struct conf_field POOL_FIELDS[] = {
         .help = "Sent to the origins in place of the visitor's Host.",
     },
     {
+        .key = "hide-origin",
+        .kind = CONF_BOOL,
+        .slot = CONF_ONE(struct file_pool, pool.is_hidden),
+        .preset = "true",
+        .help =
+            "Whether visitors are kept from learning what the origins are and where: Server, "
+            "X-Powered-By and the like, and Alt-Svc, are taken out of responses, and a Location "
+            "that names an origin, or host, leads back to where the visitor came from.",
+    },
+    {
+        .key = "hide",
+        .kind = CONF_STRING,
+        .slot = CONF_LIST(struct file_pool, pool.hidden, pool.n_hidden),
+        .check = config_check_field_name,
+        .expects = "the name of a header field",
+        .max_items = 256,
+        .help = "More header fields of responses that are for this edge alone. They are not stored "
+                "either.",
+    },
+    {
         .key = "check",
         .kind = CONF_STRUCT,
         .slot = CONF_ONE(struct file_pool, pool.check),

@@ -121,6 +121,30 @@ struct str fields_spelling(enum field_id id);
 struct str fields_name(enum field_id id);
 unsigned fields_flags(enum field_id id);
 
+/* ---- Sets of names ---- */
+
+struct field_id_set {
+    uint64_t bits[(FIELD_ID_COUNT + 63) / 64];
+};
+static inline void field_id_set_add(struct field_id_set *s, enum field_id id)
+{
+    s->bits[id / 64] |= (uint64_t)1 << (id % 64);
+}
+static inline bool field_id_set_has(const struct field_id_set *s, enum field_id id)
+{
+    return s->bits[id / 64] >> (id % 64) & 1;
+}
+
+/* The same with names that are not in the table. Zero-initialise. */
+struct field_names {
+    struct field_id_set ids;
+    const char **others; /* the owner's, with room for all it adds */
+    size_t n_others;
+};
+/* name must live as long as the set. */
+void field_names_add(struct field_names *s, const char *name);
+bool field_names_has(const struct field_names *s, struct str name);
+
 /* ---- A set of field lines ---- */
 
 #define FIELDS_MAX 128
@@ -180,6 +204,8 @@ static inline bool fields_is_forwardable(const struct fields *f, int i)
 {
     return (f->blocked[i / 64] >> (i % 64) & 1) == 0;
 }
+/* Lines with these names end at this hop, too. */
+void fields_mark_names(struct fields *f, const struct field_names *names);
 /* A trailer line that may be passed on (RFC 9110 section 6.5.1). */
 bool fields_is_trailer_allowed(enum field_id id);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The known names and the set of field lines. */
+/* The known names, sets of names, and the set of field lines. */
 #include "edge-proxy/fields/fields.h"
 
 #define NAME_BYTES 32
@@ -119,6 +119,32 @@ unsigned fields_flags(enum field_id id)
 bool fields_is_trailer_allowed(enum field_id id)
 {
     return (known[id].flags & FIELD_NO_TRAILER) == 0;
+}
+
+void field_names_add(struct field_names *s, const char *name)
+{
+    enum field_id id = identify(str_of(name));
+
+    if (id != FIELD_OTHER)
+        field_id_set_add(&s->ids, id);
+    else
+        s->others[s->n_others++] = name;
+}
+
+/* The same for a name that has been identified already. */
+static inline bool has_name(const struct field_names *s, enum field_id id, struct str name)
+{
+    if (id != FIELD_OTHER)
+        return field_id_set_has(&s->ids, id);
+    for (size_t i = 0; i < s->n_others; i++)
+        if (str_is_nocase(name, s->others[i]))
+            return true;
+    return false;
+}
+
+bool field_names_has(const struct field_names *s, struct str name)
+{
+    return has_name(s, identify(name), name);
 }
 
 void fields_clear(struct fields *f)
@@ -271,4 +297,11 @@ void fields_mark_hop_by_hop(struct fields *f)
             nominate(f, name);
         }
     }
+}
+
+void fields_mark_names(struct fields *f, const struct field_names *names)
+{
+    for (uint32_t i = 0; i < f->count; i++)
+        if (has_name(names, f->v[i].id, f->v[i].name))
+            block(f, i);
 }

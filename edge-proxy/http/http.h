@@ -235,19 +235,7 @@ void http_write_field(struct writer *w, struct str name, struct str value);
 /* The same, by id, with the name as commonly spelled ("Cache-Control"). */
 void http_write_known(struct writer *w, enum field_id id, struct str value);
 void http_write_known_u64(struct writer *w, enum field_id id, uint64_t value);
-/* Every forwardable line, as received; ids in skip (a bitmap of field ids, NULL: none) are left
- * out. */
-struct field_id_set {
-    uint64_t bits[(FIELD_ID_COUNT + 63) / 64];
-};
-static inline void field_id_set_add(struct field_id_set *s, enum field_id id)
-{
-    s->bits[id / 64] |= (uint64_t)1 << (id % 64);
-}
-static inline bool field_id_set_has(const struct field_id_set *s, enum field_id id)
-{
-    return s->bits[id / 64] >> (id % 64) & 1;
-}
+/* Every forwardable line, as received; those in skip (NULL: none) are left out. */
 void http_write_forwardable(struct writer *w, const struct fields *f,
                             const struct field_id_set *skip);
 void http_write_end(struct writer *w); /* the empty line */

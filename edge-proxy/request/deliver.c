@@ -4,7 +4,17 @@
 
 #include <string.h>
 
+enum { RETRY_AFTER_S = 5 }; /* of a 503 whose end nobody knows */
+
 /* ---- Deciding ---- */
+
+/* The operator's page takes the place of an error's body, unless its header is what counts: a
+ * challenge (RFC 9110 section 11) or the size of what a range was asked of. */
+static bool is_replaced(const struct request *r, unsigned status)
+{
+    return status >= 400 && r->route.route->has_own_errors && status != 401 && status != 407 &&
+           status != 416 && rules_find_page(&r->route.site->pages, status) != NULL;
+}
 
 static bool is_get_or_head(const struct request *r)
 {
@@ -66,6 +76,11 @@ void deliver_object(struct request *r)
     r->cache_status.ttl_s = r->info.ttl_s;
     if (r->stream == NULL)
         return;
+    if (is_replaced(r, r->info.status)) {
+        cache_reader_close(&r->reader);
+        request_set_own(r, r->info.status);
+        return;
+    }
     if (is_get_or_head(r) && r->info.status == 200 &&
         fields_is_not_modified(&r->head.fields, &r->info.validators, r->now_s)) {
         r->response = (struct request_response){.status = 304};
@@ -90,6 +105,13 @@ void deliver_origin(struct request *r)
     const struct http_head *head = upstream_head(r->x);
     const struct http_framing *framing = upstream_framing(r->x);
 
+    if (is_replaced(r, head->status)) {
+        request_answer(r, head->status);
+        /* An unread body would be taken for the next request. */
+        r->response.is_close_wanted = r->framing.body != HTTP_BODY_NONE;
+        fetch_drop(r);
+        return;
+    }
     r->source = SOURCE_ORIGIN;
     r->state = REQUEST_ANSWERED;
     r->step = REQUEST_DELIVER;
@@ -119,7 +141,7 @@ static void write_via(struct request *r, struct writer *w, unsigned minor)
     fields_write_str(w, STR("\r\n"));
 }
 
-static void write_redirect(struct request *r, struct writer *w)
+static void write_redirect_https(struct request *r, struct writer *w)
 {
     uint16_t port = r->use->g->https_port;
 
@@ -134,21 +156,37 @@ static void write_redirect(struct request *r, struct writer *w)
     fields_write_str(w, STR("\r\n"));
 }
 
+static void write_redirect(struct request *r, struct writer *w)
+{
+    switch (r->redirect) {
+    case REDIRECT_NONE:
+        break;
+    case REDIRECT_HTTPS:
+        write_redirect_https(r, w);
+        break;
+    case REDIRECT_ROUTE:
+        fields_write_str(w, STR("Location: "));
+        template_write(&r->route.route->redirect, request_write_variable, r, w);
+        fields_write_str(w, STR("\r\n"));
+        break;
+    }
+}
+
 static void write_own(struct request *r, struct writer *w)
 {
     unsigned status = r->response.status;
 
     http_write_known(w, FIELD_DATE, worker_date(r->rw, clock_wall_s()));
     if (r->own_body.n > 0)
-        http_write_known(w, FIELD_CONTENT_TYPE, STR("text/plain; charset=utf-8"));
+        http_write_known(w, FIELD_CONTENT_TYPE, str_of(r->own_type));
     if (status >= 400) /* one client's malformed request is not everybody's error page */
         http_write_known(w, FIELD_CACHE_CONTROL, STR("no-store"));
-    if (r->is_redirect)
-        write_redirect(r, w);
+    write_redirect(r, w);
     if (status == 405 || status == 204)
         http_write_known(w, FIELD_ALLOW, STR("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
     if (status == 503)
-        http_write_known(w, FIELD_RETRY_AFTER, STR("5"));
+        http_write_known_u64(w, FIELD_RETRY_AFTER,
+                             r->retry_after_s != 0 ? r->retry_after_s : RETRY_AFTER_S);
     write_cache_status(r, w);
 }
 
@@ -204,8 +242,23 @@ static void write_origin(struct request *r, struct writer *w)
         write_cache_status(r, w);
 }
 
+/* What the operator's rules make of lines that are there. */
+static void shape_fields(struct request *r, struct writer *w, uint8_t *lines)
+{
+    const struct config_route *route = r->route.route;
+    const struct rules_place place = {r->client.is_tls ? STR("https") : STR("http"),
+                                      r->head.authority};
+    unsigned status = r->response.status;
+
+    if (r->source != SOURCE_OWN && (status == 201 || (status >= 300 && status < 400)))
+        rules_turn_back(&request_config(r)->pools[route->pool], route, &place, w, lines);
+    rules_apply(r->use->g->rules, route, RULES_RESPONSE, w, lines, request_write_variable, r);
+}
+
 void request_write_fields(struct request *r, struct writer *w)
 {
+    uint8_t *lines = w->p;
+
     switch (r->source) {
     case SOURCE_OWN:
         write_own(r, w);
@@ -219,6 +272,8 @@ void request_write_fields(struct request *r, struct writer *w)
     case SOURCE_NONE:
         ensure(false);
     }
+    if (r->route.route != NULL)
+        shape_fields(r, w, lines);
 }
 
 /* ---- Bodies ---- */

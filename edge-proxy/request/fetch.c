@@ -23,6 +23,11 @@ static void consume_client_body(void *arg, size_t n)
     r->ops->body_consume(r->stream, n);
 }
 
+static const struct field_names *hidden_names(const struct request *r)
+{
+    return rules_hidden_names(r->use->g->rules, r->route.route->pool);
+}
+
 /* 100 answers our own Expect, which we never send; the others are for the client (RFC 9110 section
  * 15.2). */
 static void on_interim(void *arg, const struct http_head *head)
@@ -30,10 +35,13 @@ static void on_interim(void *arg, const struct http_head *head)
     struct request *r = arg;
     char *scratch = request_flow(r)->scratch;
     struct writer w = writer_of(scratch, WORKER_SCRATCH_BYTES / 2);
+    const struct field_names *hidden = hidden_names(r);
     struct field_id_set skip = {{0}};
 
     if (head->status == 100 || r->stream == NULL)
         return;
+    if (hidden != NULL)
+        skip = hidden->ids;
     field_id_set_add(&skip, FIELD_CONTENT_LENGTH); /* RFC 9110 section 8.6 */
     http_write_forwardable(&w, &head->fields, &skip);
     if (!w.is_full)
@@ -407,6 +415,8 @@ void fetch_judge(struct request *r)
         .default_ttl_s = r->route.route->default_ttl_s,
     };
 
+    if (hidden_names(r) != NULL)
+        upstream_hide_fields(r->x, hidden_names(r));
     r->now_s = x.response_s;
     r->origin_name = upstream_origin_name(r->x);
     r->cache_status.forward_status = head->status;

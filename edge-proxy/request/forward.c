@@ -153,19 +153,29 @@ static void write_validators(struct request *r, struct writer *w)
         http_write_known(w, FIELD_IF_MODIFIED_SINCE, info.last_modified);
 }
 
+static void write_request_line(struct request *r, struct writer *w)
+{
+    fields_write_str(w, r->lead != NULL ? STR("GET") : r->head.method_text);
+    fields_write_str(w, STR(" "));
+    rules_write_path(r->route.route, r->head.path, w);
+    fields_write_str(w, r->head.query);
+    fields_write_str(w, STR(" HTTP/1.1\r\n"));
+}
+
 void forward_write_head(void *arg, struct writer *w)
 {
     struct request *r = arg;
     const char *host = request_config(r)->pools[r->route.route->pool].host_header;
     struct field_id_set skip = {{0}};
+    uint8_t *lines;
 
     for (size_t i = 0; i < COUNT_OF(REPLACED); i++)
         field_id_set_add(&skip, REPLACED[i]);
     for (size_t i = 0; r->lead != NULL && i < COUNT_OF(OWN_IN_FETCH); i++)
         field_id_set_add(&skip, OWN_IN_FETCH[i]);
     block_aliases(&r->head.fields);
-    http_write_request_line(w, r->lead != NULL ? STR("GET") : r->head.method_text, r->head.path,
-                            r->head.query);
+    write_request_line(r, w);
+    lines = w->p;
     if (host != NULL || r->head.authority.n > 0)
         http_write_known(w, FIELD_HOST, host != NULL ? str_of(host) : r->head.authority);
     else
@@ -178,5 +188,7 @@ void forward_write_head(void *arg, struct writer *w)
     write_early_data(r, w);
     if (r->lead != NULL && r->object != NULL)
         write_validators(r, w);
+    rules_apply(r->use->g->rules, r->route.route, RULES_REQUEST, w, lines, request_write_variable,
+                r);
     http_write_end(w);
 }

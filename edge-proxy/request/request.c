@@ -17,13 +17,31 @@ static struct request_response own_response(const struct request *r, unsigned st
     };
 }
 
-void request_answer(struct request *r, unsigned status)
+static void set_own_body(struct request *r, unsigned status)
+{
+    const struct config_page *page = rules_find_page(
+        r->route.site != NULL ? &r->route.site->pages : &request_config(r)->pages, status);
+
+    r->own_type = "text/plain; charset=utf-8";
+    r->own_body = status == 200 || status == 204 ? STR("") : http_error_body(status);
+    if (page != NULL) {
+        r->own_type = page->content_type;
+        r->own_body = page->body;
+    }
+}
+
+void request_set_own(struct request *r, unsigned status)
 {
     r->source = SOURCE_OWN;
     r->state = REQUEST_ANSWERED;
-    r->step = REQUEST_DELIVER;
-    r->own_body = status == 200 || status == 204 ? STR("") : http_error_body(status);
+    set_own_body(r, status);
     r->response = own_response(r, status);
+}
+
+void request_answer(struct request *r, unsigned status)
+{
+    r->step = REQUEST_DELIVER;
+    request_set_own(r, status);
     if (status >= 500)
         worker_count(request_flow(r), COUNT_OWN_ERRORS);
 }
@@ -88,6 +106,39 @@ static bool wants_redirect(const struct request *r)
            r->head.host.n > 0;
 }
 
+static enum step_result answer_closed(struct request *r)
+{
+    const struct config_maintenance *m = &r->route.site->maintenance;
+
+    r->retry_after_s = m->retry_after_s;
+    request_answer(r, 503);
+    if (m->page.body.p != NULL) {
+        r->own_type = m->page.content_type;
+        r->own_body = m->page.body;
+        r->response = own_response(r, 503);
+    }
+    return STEP_WAIT;
+}
+
+/* Answers that need no origin: false: there is none. */
+static bool answer_by_rules(struct request *r)
+{
+    unsigned status;
+
+    if (wants_redirect(r)) {
+        r->redirect = REDIRECT_HTTPS;
+        /* 308 keeps the method where a 301 would turn a POST into a GET. */
+        status = http_method_is_safe(r->head.method) ? 301 : 308;
+    } else if (r->route.route->redirect_status != 0) {
+        r->redirect = REDIRECT_ROUTE;
+        status = r->route.route->redirect_status;
+    } else {
+        return false;
+    }
+    request_answer(r, status);
+    return true;
+}
+
 static bool is_cacheable(const struct request *r)
 {
     return r->route.route->is_cached && request_config(r)->cache.memory_bytes != 0 &&
@@ -97,22 +148,19 @@ static bool is_cacheable(const struct request *r)
 static enum step_result step_admit(struct request *r)
 {
     unsigned status = judge_request(r);
+    enum route_verdict found;
 
     if (status != 0)
         return answer_with(r, status);
-    switch (route_find(r->use->g->routes, r->head.host, r->head.path, &r->route)) {
-    case ROUTE_NO_SITE:
+    found = route_find(r->use->g->routes, r->head.host, r->head.path, &r->route);
+    if (found == ROUTE_NO_SITE)
         return answer_with(r, 421);
-    case ROUTE_NO_PATH:
+    if (rules_is_closed(r->route.site, &r->client.ip))
+        return answer_closed(r);
+    if (found == ROUTE_NO_PATH)
         return answer_with(r, 404);
-    case ROUTE_FOUND:
-        break;
-    }
-    if (wants_redirect(r)) {
-        r->is_redirect = true;
-        /* 308 keeps the method where a 301 would turn a POST into a GET. */
-        return answer_with(r, http_method_is_safe(r->head.method) ? 301 : 308);
-    }
+    if (answer_by_rules(r))
+        return STEP_WAIT;
     r->is_upgrade = str_is_nocase(r->framing.upgrade, "websocket") &&
                     r->head.method == HTTP_METHOD_GET && r->framing.body == HTTP_BODY_NONE;
     r->step = is_cacheable(r) ? REQUEST_LOOK_UP : REQUEST_SEND;

@@ -18,6 +18,7 @@
 #include "edge-proxy/config/config.h"
 #include "edge-proxy/flow/flow.h"
 #include "edge-proxy/route/route.h"
+#include "edge-proxy/rules/rules.h"
 #include "edge-proxy/upstream/upstream.h"
 
 #include <stdatomic.h>
@@ -28,6 +29,7 @@
 struct generation {
     struct config *config;
     struct route_table *routes;
+    struct rules_table *rules;
     struct upstream_pools *pools;
     struct tls_server *tls; /* NULL: no TLS listener */
     uint16_t https_port;    /* where redirects to https lead; 0: nowhere */

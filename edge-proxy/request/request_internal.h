@@ -57,6 +57,9 @@ enum request_step {
 #undef REQUEST_STEP_ENUM_
 };
 
+/* Where an answer of our own sends the client. */
+enum request_redirect { REDIRECT_NONE, REDIRECT_HTTPS, REDIRECT_ROUTE };
+
 /* Where the response comes from. */
 enum request_source { SOURCE_NONE, SOURCE_OWN, SOURCE_OBJECT, SOURCE_ORIGIN };
 
@@ -84,7 +87,9 @@ struct request {
 
     /* SOURCE_OWN */
     struct str own_body;
-    bool is_redirect;
+    const char *own_type; /* its Content-Type */
+    enum request_redirect redirect;
+    uint32_t retry_after_s;
 
     /* SOURCE_OBJECT */
     struct cache_object *object;
@@ -129,6 +134,10 @@ void request_run(struct request *r);
 void request_go_on(struct request *r);
 /* Answers with a body of our own. */
 void request_answer(struct request *r, unsigned status);
+/* The response is one of our own, whatever else is under way. */
+void request_set_own(struct request *r, unsigned status);
+/* What {variable} in the operator's rules stands for; for rules_apply. */
+void request_write_variable(void *arg, unsigned variable, struct writer *w);
 /* A copy without client that refreshes r's object under lead. */
 void request_spawn_refresh(struct request *r, struct cache_lead *lead);
 /* Gives r slices of its own in place of the session's. */

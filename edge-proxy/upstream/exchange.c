@@ -410,6 +410,11 @@ const struct http_head *upstream_head(const struct upstream_exchange *x)
     return x->has_head ? &x->head : NULL;
 }
 
+void upstream_hide_fields(struct upstream_exchange *x, const struct field_names *names)
+{
+    fields_mark_names(&x->head.fields, names);
+}
+
 const struct http_framing *upstream_framing(const struct upstream_exchange *x)
 {
     return &x->framing;

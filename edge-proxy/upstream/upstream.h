@@ -124,6 +124,8 @@ void upstream_end(struct upstream_exchange *x);
 enum upstream_failure upstream_failure(const struct upstream_exchange *x);
 /* The final head (or a 101); NULL: not yet. */
 const struct http_head *upstream_head(const struct upstream_exchange *x);
+/* Of that head, lines with these names are not to be forwarded or stored. */
+void upstream_hide_fields(struct upstream_exchange *x, const struct field_names *names);
 const struct http_framing *upstream_framing(const struct upstream_exchange *x);
 /* Of the body, before any of it is consumed: as framed, or because it has all come already.
  * UINT64_MAX: not known. */

@@ -80,7 +80,7 @@ struct mistake {
 
 /* Loads head and each mistake behind it; prints and counts those that are not reported as wanted.
  */
-static size_t count_wrong(const char *head, const struct mistake *mistakes, size_t n)
+static inline size_t count_wrong(const char *head, const struct mistake *mistakes, size_t n)
 {
     size_t n_wrong = 0;
 
@@ -103,7 +103,7 @@ static size_t count_wrong(const char *head, const struct mistake *mistakes, size
 
 /* The page has config's reference, word for word, between two comments that mark it. Says how to
  * bring it up to date otherwise. */
-static size_t count_stale_lines(const char *page)
+static inline size_t count_stale_lines(const char *page)
 {
     static const char BEGIN[] = ".\\\" reference: begin\n", END[] = ".\\\" reference: end\n";
     struct text want = {0};

@@ -294,11 +294,68 @@ static const struct mistake FILES[] = {
      "4:9 site name 'a..org' has an empty label, a final dot, or one longer than 63 characters\n"},
 };
 
+#define ROUTE(text) \
+    "name: e\nlisten: [127.0.0.1:80]\n" POOL "sites: {a.org: {routes: {/: app, /x: " text "}}}\n"
+#define SITE_WITH(text) \
+    "name: e\nlisten: [127.0.0.1:80]\n" POOL "sites: {a.org: {" text ", routes: {/: app}}}\n"
+
+/* What is done to messages. */
+static const struct mistake RULES[] = {
+    {"a redirect", ROUTE("{redirect: \"https://{host}{path}{query}\", redirect-status: 308}"), ""},
+    {"neither pool nor redirect", ROUTE("{cache: off}"),
+     "4:34 route '/x': required key 'pool' is missing (or redirect)\n"},
+    {"both", ROUTE("{pool: app, redirect: /y}"),
+     "4:60 route '/x': it leads to a pool already; a route has pool or redirect\n"},
+    {"a status alone", ROUTE("{pool: app, redirect-status: 301}"),
+     "4:34 route '/x': redirect-status without redirect\n"},
+    {"a status of no redirect", ROUTE("{redirect: /y, redirect-status: 200}"),
+     "4:70 redirect-status: expected one of 301, 302, 303, 307, 308, found '200'\n"},
+    {"a redirect nowhere", ROUTE("{redirect: www.b.org}"),
+     "4:49 redirect: 'www.b.org' is neither a URL with its scheme nor a path that begins with "
+     "'/'\n"},
+    {"an unknown variable", ROUTE("{redirect: \"/{paht}\"}"),
+     "4:49 redirect: '/{paht}' has a variable that does not exist; a brace itself is written "
+     "\"{{\"\n"},
+    {"a replacement on a redirect", ROUTE("{redirect: /y, replace-prefix: /z}"),
+     "4:69 route '/x': replace-prefix is for origins; a redirect says where it leads itself, by "
+     "{path}\n"},
+    {"a replacement without slash", ROUTE("{pool: app, replace-prefix: z}"),
+     "4:66 replace-prefix: 'z' does not begin with '/'\n"},
+    {"headers of all kinds",
+     ROUTE("{pool: app, request-headers: {set: {X-A: \"{client} {{x}\"}, add: {X-B: b}, remove: "
+           "[X-C]}, response-headers: {remove: [Via]}}"),
+     ""},
+    {"framing",
+     SITE_WITH("response-headers: {set: {Content-Length: \"3\"}, remove: [transfer-encoding]}"),
+     "4:42 header name 'Content-Length' is about where a message ends or about one connection: "
+     "edge-proxy writes it itself\n"
+     "4:73 remove: 'transfer-encoding' is about where a message ends or about one connection: "
+     "edge-proxy writes it itself\n"},
+    {"the host", SITE_WITH("request-headers: {set: {Host: b.org}}"),
+     "4:41 header name 'Host' is set by 'host' of the pool\n"},
+    {"a name with a space", SITE_WITH("request-headers: {remove: [\"X A\"]}"),
+     "4:44 remove: 'X A' has a character that the name of a header field cannot have\n"},
+    {"a value with spaces around", SITE_WITH("request-headers: {set: {X-A: \" a\"}}"),
+     "4:46 value: ' a' has spaces at an end, which no header field keeps\n"},
+    {"a page for a success", SITE_WITH("error-pages: {200: pem}"),
+     "4:31 error page name '200' is not a status of errors: 400 to 599, or 4xx or 5xx for all of "
+     "them\n"},
+    {"pages",
+     SITE_WITH("error-pages: {404: pem, 5xx: z}, maintenance: {page: pem, admit: [\"::1\"]}"), ""},
+    {"a page that is not there", SITE_WITH("error-pages: {404: nix}"), "4:36 file: "},
+    {"closed", SITE_WITH("maintenance: on"), ""},
+    {"hidden",
+     "name: e\nlisten: [127.0.0.1:80]\n"
+     "pools: {app: {origins: [127.0.0.1:1], hide-origin: off, hide: [\"X:\"]}}\n" SITE,
+     "3:64 hide: 'X:' has a character that the name of a header field cannot have\n"},
+};
+
 static void mistakes_are_reported(void **state)
 {
     (void)state;
     assert_int_equal(count_wrong(HEAD, MISTAKES, COUNT_OF(MISTAKES)), 0);
     assert_int_equal(count_wrong("", FILES, COUNT_OF(FILES)), 0);
+    assert_int_equal(count_wrong("", RULES, COUNT_OF(RULES)), 0);
 }
 
 static void special_words_are_understood(void **state)

@@ -90,10 +90,12 @@ static void set_up(struct setup *s, size_t i)
     s->pool.host_header = cases[i].pool_host;
     s->config.name = "e1";
     s->config.pools = &s->pool;
+    s->config.n_pools = s->config.n_routes = 1;
     s->config.trusted = &s->trusted;
     s->config.n_trusted = cases[i].is_trusted;
     s->config.forwarded = CONFIG_FORWARDED_X;
     s->generation.config = &s->config;
+    s->generation.rules = rules_table_new(&s->config);
     s->use.g = &s->generation;
     s->rw.id_prefix = 0xabcd;
     s->r.rw = &s->rw;
@@ -133,6 +135,7 @@ static void origins_get_clean_heads(void **state)
         compose(s, i, out, sizeof(out));
         if (strcmp(out, cases[i].want) != 0)
             fail_msg("%s:\n%s\ninstead of\n%s", cases[i].name, out, cases[i].want);
+        rules_table_free(s->generation.rules);
     }
     free(s);
 }
@@ -164,6 +167,7 @@ static void an_owned_head_needs_no_session(void **state)
         *w.p = '\0';
         assert_string_equal(after, before);
         free(s->r.own_head);
+        rules_table_free(s->generation.rules);
     }
     free(s);
 }

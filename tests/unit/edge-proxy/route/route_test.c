@@ -14,11 +14,15 @@ static const char *const any_hosts[] = {"*"};
 static const struct config_route www_routes[] = {
     {.prefix = "/api/v2", .pool = 2}, {.prefix = "/api/", .pool = 1}, {.prefix = "/", .pool = 0}};
 static const struct config_route api_routes[] = {{.prefix = "/only/", .pool = 5}};
+#define SITE(n, h, r)                                                                             \
+    {                                                                                             \
+        .name = (n), .hosts = (h), .n_hosts = COUNT_OF(h), .routes = (r), .n_routes = COUNT_OF(r) \
+    }
 static const struct config_site sites[] = {
-    {"www", www_hosts, COUNT_OF(www_hosts), www_routes, COUNT_OF(www_routes), false},
-    {"wild", wild_hosts, COUNT_OF(wild_hosts), api_routes, COUNT_OF(api_routes), false},
-    {"deep", deep_hosts, COUNT_OF(deep_hosts), www_routes, COUNT_OF(www_routes), false},
-    {"any", any_hosts, COUNT_OF(any_hosts), www_routes, COUNT_OF(www_routes), false},
+    SITE("www", www_hosts, www_routes),
+    SITE("wild", wild_hosts, api_routes),
+    SITE("deep", deep_hosts, www_routes),
+    SITE("any", any_hosts, www_routes),
 };
 
 static const struct {

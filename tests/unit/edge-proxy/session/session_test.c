@@ -24,7 +24,8 @@ static struct config_pool pool = {.name = "app",
                                   .connect_timeout_ms = 1000,
                                   .first_byte_timeout_ms = 1000};
 static const struct config_route routes[] = {{.prefix = "/app/"}};
-static const struct config_site sites[] = {{"a", hosts, 1, routes, 1, false}};
+static const struct config_site sites[] = {
+    {.name = "a", .hosts = hosts, .n_hosts = 1, .routes = routes, .n_routes = 1}};
 static struct config config = {
     .path = "test",
     .name = "e1",
@@ -32,6 +33,7 @@ static struct config config = {
     .n_pools = 1,
     .sites = sites,
     .n_sites = 1,
+    .n_routes = 1,
     .limits = {.header_timeout_ms = 5000,
                .keep_alive_ms = 5000,
                .body_idle_ms = 5000,
@@ -103,6 +105,7 @@ static int set_up(void **state)
     f->shared.arg = f;
     f->generation.config = &config;
     f->generation.routes = route_table_new(&config);
+    f->generation.rules = rules_table_new(&config);
     f->generation.pools = upstream_pools_new(&config, NULL, &errors);
     f->rw = request_worker_new(&f->worker, &f->shared, &f->generation);
     f->sw = session_worker_new(f->rw);
@@ -124,6 +127,7 @@ static int tear_down(void **state)
     cache_free(f->shared.cache);
     upstream_pools_free(f->generation.pools);
     route_table_free(f->generation.routes);
+    rules_table_free(f->generation.rules);
     free(f);
     return 0;
 }

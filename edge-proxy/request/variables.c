@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the names in an operator's templates stand for. */
+#include "edge-proxy/request/request_internal.h"
+
+void request_write_variable(void *arg, unsigned variable, struct writer *w)
+{
+    struct request *r = arg;
+    char text[ADDR_TEXT > REQUEST_ID_BYTES ? ADDR_TEXT : REQUEST_ID_BYTES];
+
+    switch ((enum config_variable)variable) {
+    case CONFIG_VARIABLE_CLIENT:
+        fields_write_str(w, str_of(ip_format(&r->client.ip, text)));
+        break;
+    case CONFIG_VARIABLE_EDGE:
+        fields_write_str(w, str_of(request_config(r)->name));
+        break;
+    case CONFIG_VARIABLE_HOST:
+        fields_write_str(w, r->head.host);
+        break;
+    case CONFIG_VARIABLE_METHOD:
+        fields_write_str(w, r->head.method_text);
+        break;
+    case CONFIG_VARIABLE_PATH:
+        fields_write_str(w, r->head.path);
+        break;
+    case CONFIG_VARIABLE_QUERY:
+        fields_write_str(w, r->head.query);
+        break;
+    case CONFIG_VARIABLE_REQUEST_ID:
+        request_write_id(r, text);
+        fields_write_str(w, (struct str){text, REQUEST_ID_BYTES});
+        break;
+    case CONFIG_VARIABLE_SCHEME:
+        fields_write_str(w, r->client.is_tls ? STR("https") : STR("http"));
+        break;
+    case CONFIG_VARIABLE_TLS:
+        if (r->client.tls_version != NULL)
+            fields_write_str(w, str_of(r->client.tls_version));
+        break;
+    }
+}
