@@ -197,6 +197,7 @@ struct config_limits {
     uint32_t header_timeout_ms;  /* whole request head, absolute */
     uint32_t keep_alive_ms;      /* idle between requests */
     uint32_t body_idle_ms;       /* no progress of a body, either direction */
+    uint32_t tunnel_idle_ms;     /* no byte in either direction of an upgraded connection */
     uint32_t min_rate_bytes;     /* per second, of a request's body; 0: any */
     uint32_t head_bytes;         /* request head */
     uint32_t max_connections;    /* per process; above it new ones are refused, counted */

@@ -160,6 +160,17 @@ static const struct conf_field LIMITS_FIELDS[] = {
         .help = "A body that makes no progress for so long, in either direction, is given up.",
     },
     {
+        .key = "tunnel-idle",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct file, config.limits.tunnel_idle_ms),
+        .preset = "1h",
+        .min = "100ms",
+        .max = "7d",
+        .help =
+            "A tunnel, which is what a WebSocket makes of a connection, ends after so long without "
+            "a byte in either direction.",
+    },
+    {
         .key = "min-rate",
         .kind = CONF_BYTES,
         .slot = CONF_ONE(struct file, config.limits.min_rate_bytes),

@@ -91,6 +91,7 @@
     X(TIMEOUT_HEADER, EDGE_TIMEOUTS_ "{at=\"head\"}", "Clients that were too slow.")               \
     X(TIMEOUT_BODY, EDGE_TIMEOUTS_ "{at=\"body\"}", "Clients that were too slow.")                 \
     X(TIMEOUT_SEND, EDGE_TIMEOUTS_ "{at=\"response\"}", "Clients that were too slow.")             \
+    X(TIMEOUT_TUNNEL, EDGE_TIMEOUTS_ "{at=\"tunnel\"}", "Clients that were too slow.")             \
     X(TUNNELS, "edge_tunnels_total", "Connections switched to another protocol by a 101.")         \
     X(LOG_LINES, "edge_access_log_lines_total", "Access log lines written.")                       \
     X(LOG_DROPPED, "edge_access_log_dropped_total",                                                \

@@ -78,6 +78,11 @@ void exchange_set_timeout(struct upstream_exchange *x, uint32_t ms)
     wheel_set(&x->u->w->wheel, &x->c->timer, ms, conn_on_timer);
 }
 
+void exchange_set_idle(struct upstream_exchange *x)
+{
+    exchange_set_timeout(x, x->is_tunnel ? x->r.pools->tunnel_idle_ms : x->r.pools->body_idle_ms);
+}
+
 /* ---- The response ---- */
 
 /* The body lies whole in the buffer: others can use the connection while the client reads. */
@@ -124,7 +129,7 @@ static void start_body(struct upstream_exchange *x)
     if (x->head.status == 101)
         start_tunnel(x);
     body_start(&x->body, x->in, x->framing.body, x->framing.length);
-    exchange_set_timeout(x, x->r.pools->body_idle_ms);
+    exchange_set_idle(x);
 }
 
 static bool take_head(struct upstream_exchange *x)
@@ -215,7 +220,7 @@ static void read_response(struct upstream_exchange *x)
         return;
     x->in->end += (uint32_t)n;
     if (x->has_head)
-        exchange_set_timeout(x, x->r.pools->body_idle_ms);
+        exchange_set_idle(x);
     take_response(x);
 }
 
@@ -316,10 +321,20 @@ void exchange_on_event(struct upstream_exchange *x, short what)
         x->r.ops->on_progress(x->r.arg); /* may end x */
 }
 
+/* Nobody had anything to say: both are told that it is over. */
+static void end_tunnel(struct upstream_exchange *x)
+{
+    worker_count(x->u->w, COUNT_TIMEOUT_TUNNEL);
+    body_set_eof(&x->body);
+    release_conn(x);
+}
+
 void exchange_on_timeout(struct upstream_exchange *x)
 {
     if (x->step <= STEP_HANDSHAKE)
         fail(x, UPSTREAM_FAILED_CONNECT_TIMEOUT);
+    else if (x->is_tunnel)
+        end_tunnel(x);
     else
         fail(x, x->has_head ? UPSTREAM_FAILED_IDLE : UPSTREAM_FAILED_FIRST_BYTE);
     x->r.ops->on_progress(x->r.arg); /* may end x */
@@ -452,7 +467,7 @@ void upstream_body_consume(struct upstream_exchange *x, size_t n)
     if (x->body.ready_end - x->body.ready > BUFFER_BYTES / 2)
         return;
     conn_want(x->c, x->c->interest | EV_READ);
-    exchange_set_timeout(x, x->r.pools->body_idle_ms);
+    exchange_set_idle(x);
 }
 
 void upstream_pump(struct upstream_exchange *x)

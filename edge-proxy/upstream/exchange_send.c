@@ -74,8 +74,10 @@ static enum wire_verdict end_body(struct upstream_exchange *x)
     }
     if (x->r.has_body && x->r.is_body_chunked)
         queue_bytes(x, HTTP_LAST_CHUNK, sizeof(HTTP_LAST_CHUNK) - 1);
-    exchange_set_timeout(x, x->has_head ? x->r.pools->body_idle_ms
-                                        : x->pool->config->first_byte_timeout_ms);
+    if (x->has_head)
+        exchange_set_idle(x);
+    else
+        exchange_set_timeout(x, x->pool->config->first_byte_timeout_ms);
     return flush_head(x);
 }
 
@@ -105,7 +107,7 @@ static enum wire_verdict send_body(struct upstream_exchange *x)
         body_sent(x, n);
         if (v != WIRE_OK)
             return v;
-        exchange_set_timeout(x, x->r.pools->body_idle_ms);
+        exchange_set_idle(x);
         if (n == 0)
             return WIRE_AGAIN_WRITE;
     }
@@ -127,7 +129,7 @@ void exchange_pump(struct upstream_exchange *x)
         x->is_request_sent = x->is_request_broken = true;
         buffer_give(x->u->w, x->out);
         x->out = NULL;
-        exchange_set_timeout(x, x->r.pools->body_idle_ms);
+        exchange_set_idle(x);
     }
     conn_want(x->c, (short)((x->c->interest & EV_READ) | (v == WIRE_AGAIN_WRITE ? EV_WRITE : 0)));
 }

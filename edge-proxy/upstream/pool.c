@@ -145,6 +145,7 @@ struct upstream_pools *upstream_pools_new(const struct config *config,
 
     all->n = config->n_pools;
     all->body_idle_ms = config->limits.body_idle_ms;
+    all->tunnel_idle_ms = config->limits.tunnel_idle_ms;
     all->pools = base_zalloc(all->n + 1, sizeof(*all->pools));
     for (size_t i = 0; i < all->n; i++)
         make_pool(&all->pools[i], &config->pools[i], find_pool(previous, config->pools[i].name),

@@ -45,7 +45,8 @@ struct upstream_pool {
 struct upstream_pools {
     struct upstream_pool *pools;
     size_t n;
-    uint32_t body_idle_ms; /* a body that makes no progress for so long is given up */
+    uint32_t body_idle_ms;   /* a body that makes no progress for so long is given up */
+    uint32_t tunnel_idle_ms; /* and so is a tunnel */
 };
 
 struct upstream_worker;
@@ -133,6 +134,8 @@ struct upstream_exchange {
 void exchange_on_event(struct upstream_exchange *x, short what);
 void exchange_on_timeout(struct upstream_exchange *x);
 void exchange_set_timeout(struct upstream_exchange *x, uint32_t ms);
+/* For what comes next of a body or a tunnel. */
+void exchange_set_idle(struct upstream_exchange *x);
 
 /* exchange_send.c: the request. */
 /* WIRE_OK and WIRE_AGAIN_WRITE: what could not be sent is kept and goes out with the body. */
