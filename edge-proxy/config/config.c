@@ -149,6 +149,8 @@ static void build_pool(struct check *k, const struct file_pool *from, struct con
     }
     conf_index_free(&seen);
     finish_balance(&out->balance);
+    if ((out->tls.certificate_path == NULL) != (out->tls.key_path == NULL))
+        conf_error(k->f, out->tls.place, "tls: certificate and key go together");
     finish_check(k, &out->check, from->check_place);
 }
 

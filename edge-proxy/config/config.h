@@ -40,6 +40,9 @@ struct config_origin_tls {
     const char *server_name; /* SNI and the name that is verified; NULL: the Host that is sent */
     const char *ca_path;     /* NULL: the system's */
     bool is_unverified;      /* operator's explicit wish */
+    const char *certificate_path, *key_path; /* ours, for origins that ask; NULL: none */
+    int min_version;                         /* TLS1_2_VERSION or TLS1_3_VERSION */
+    struct place place;
 };
 
 struct config_origin {
@@ -93,7 +96,8 @@ struct config_pool {
     const char *const *hidden; /* names of more response fields that stay here */
     size_t n_hidden;
     uint32_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms;
-    uint32_t keep_idle; /* idle connections kept per worker */
+    uint32_t attempt_delay_ms; /* RFC 8305: before the next address is tried too */
+    uint32_t keep_idle;        /* idle connections kept to each origin */
 };
 
 /* What {names} in templates stand for, of the request at hand. */
@@ -194,15 +198,16 @@ struct config_control {
 };
 
 struct config_limits {
-    uint32_t header_timeout_ms;  /* whole request head, absolute */
-    uint32_t keep_alive_ms;      /* idle between requests */
-    uint32_t body_idle_ms;       /* no progress of a body, either direction */
-    uint32_t tunnel_idle_ms;     /* no byte in either direction of an upgraded connection */
-    uint32_t min_rate_bytes;     /* per second, of a request's body; 0: any */
-    uint32_t head_bytes;         /* request head */
-    uint32_t max_connections;    /* per process; above it new ones are refused, counted */
-    uint32_t target_connections; /* load report: what this edge should carry */
-    uint32_t drain_ms;           /* at shutdown: wait so long for open requests */
+    uint32_t header_timeout_ms;       /* whole request head, absolute */
+    uint32_t keep_alive_ms;           /* idle between requests */
+    uint32_t body_idle_ms;            /* no progress of a body, either direction */
+    uint32_t tunnel_idle_ms;          /* no byte in either direction of an upgraded connection */
+    uint32_t min_rate_bytes;          /* per second, of a request's body; 0: any */
+    uint32_t head_bytes;              /* request head */
+    uint32_t max_connections;         /* per process; above it new ones are refused, counted */
+    uint32_t target_connections;      /* load report: what this edge should carry */
+    uint32_t idle_origin_connections; /* kept, of the whole process */
+    uint32_t drain_ms;                /* at shutdown: wait so long for open requests */
 };
 
 enum config_forwarded { CONFIG_FORWARDED_X, CONFIG_FORWARDED_RFC7239, CONFIG_FORWARDED_BOTH };

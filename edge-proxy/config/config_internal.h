@@ -83,6 +83,7 @@ struct check {
     bool *is_used;           /* per pool: a route leads there */
 };
 
+extern const struct conf_choice config_tls_versions[];
 extern const struct conf_struct config_schema;
 extern const struct conf_struct config_pool_schema;
 extern const struct conf_struct config_site_schema;

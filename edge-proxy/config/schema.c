@@ -214,6 +214,17 @@ static const struct conf_field LIMITS_FIELDS[] = {
                 "max-connections.",
     },
     {
+        .key = "idle-origin-connections",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct file, config.limits.idle_origin_connections),
+        .preset = "4096",
+        .min = "1",
+        .max = "1000000",
+        .unit = "connections",
+        .help = "Unused connections to origins that the process keeps, of all pools together. A "
+                "connection that its worker has not used for 200ms serves any worker.",
+    },
+    {
         .key = "drain",
         .kind = CONF_DURATION_MS,
         .slot = CONF_ONE(struct file, config.limits.drain_ms),

@@ -88,6 +88,26 @@ static const struct conf_field ORIGIN_TLS_FIELDS[] = {
         .help = "Whether the origin's certificate is verified. Without, anybody in between can "
                 "read and change what visitors get.",
     },
+    {
+        .key = "certificate",
+        .kind = CONF_FILE,
+        .slot = CONF_ONE(struct config_origin_tls, certificate_path),
+        .help = "This edge's own certificate and its chain, PEM, for origins that ask for one.",
+    },
+    {
+        .key = "key",
+        .kind = CONF_FILE,
+        .slot = CONF_ONE(struct config_origin_tls, key_path),
+        .help = "That certificate's private key, PEM.",
+    },
+    {
+        .key = "min-version",
+        .kind = CONF_ENUM,
+        .slot = CONF_ONE(struct config_origin_tls, min_version),
+        .choices = config_tls_versions,
+        .preset = "1.2",
+        .help = "The oldest version of TLS that is spoken to the origins.",
+    },
 };
 static const struct conf_struct ORIGIN_TLS = {
     .what = "tls",
@@ -345,6 +365,7 @@ static const struct conf_field POOL_FIELDS[] = {
         .key = "tls",
         .kind = CONF_STRUCT,
         .slot = CONF_ONE(struct file_pool, pool.tls),
+        .place = CONF_AT(struct file_pool, pool.tls.place),
         .of = &ORIGIN_TLS,
         .none = "off",
         .help = "TLS towards the origins.",
@@ -394,7 +415,18 @@ static const struct conf_field POOL_FIELDS[] = {
         .preset = "3s",
         .min = "10ms",
         .max = "10m",
-        .help = "For a connection to open; then the next origin is tried.",
+        .help = "For a connection to open, TLS included; then the next origin is tried.",
+    },
+    {
+        .key = "attempt-delay",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct file_pool, pool.attempt_delay_ms),
+        .preset = "250ms",
+        .min = "10ms",
+        .max = "10s",
+        .help = "An address of an origin that has not answered for so long is joined by the "
+                "next; the first to answer is taken (RFC 8305). IPv6 goes first, unless it "
+                "was the slower one lately.",
     },
     {
         .key = "first-byte-timeout",
@@ -421,7 +453,8 @@ static const struct conf_field POOL_FIELDS[] = {
         .preset = "128",
         .max = "100000",
         .unit = "connections",
-        .help = "Unused connections that each worker keeps for later requests.",
+        .help = "Unused connections to each address that are kept for later requests, of all "
+                "workers together (each keeps one at least).",
     },
 };
 const struct conf_struct config_pool_schema = {

@@ -27,7 +27,7 @@ static const struct conf_struct CERTIFICATE = {
     .place = CONF_AT(struct config_certificate, place),
 };
 
-static const struct conf_choice TLS_VERSIONS[] = {
+const struct conf_choice config_tls_versions[] = {
     {"1.2", TLS1_2_VERSION},
     {"1.3", TLS1_3_VERSION},
     {NULL, 0},
@@ -73,7 +73,7 @@ static const struct conf_field TLS_FIELDS[] = {
         .key = "min-version",
         .kind = CONF_ENUM,
         .slot = CONF_ONE(struct config_tls, min_version),
-        .choices = TLS_VERSIONS,
+        .choices = config_tls_versions,
         .preset = "1.2",
         .help = "The oldest version of TLS that visitors may speak.",
     },

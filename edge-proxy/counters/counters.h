@@ -61,6 +61,10 @@
     X(UPSTREAM_REQUESTS, "edge_upstream_requests_total", "Requests sent to origins.")              \
     X(UPSTREAM_CONNECTS, "edge_upstream_connects_total", "Connections opened to origins.")         \
     X(UPSTREAM_REUSES, "edge_upstream_reuses_total", "Requests on a kept origin connection.")      \
+    X(UPSTREAM_SHARED, "edge_upstream_shared_total",                                               \
+      "Of those, on one that another worker had opened or used.")                                  \
+    X(UPSTREAM_TLS_RESUMED, "edge_upstream_tls_resumed_total",                                     \
+      "Origin connections whose TLS session was resumed.")                                         \
     X(UPSTREAM_RETRIES, "edge_upstream_retries_total", "Requests that were sent a second time.")   \
     X(UPSTREAM_RETRY_STATUS, "edge_upstream_status_retries_total",                                 \
       "Of those, because of the status of an answer.")                                             \

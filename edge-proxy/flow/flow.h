@@ -81,6 +81,8 @@ enum wire_verdict {
 void wire_prepare(void);
 /* Makes ssl write through the worker's batch: one write() for many records. Takes over ssl. */
 void wire_use_tls(struct worker *worker, struct wire *w, SSL *ssl);
+/* From now on it is worker's: no event of another's loop watches it. */
+void wire_move(struct worker *worker, struct wire *w);
 /* At most room bytes; *n says how many with WIRE_OK. */
 enum wire_verdict wire_read(struct worker *worker, struct wire *w, void *to, size_t room,
                             size_t *n);

@@ -62,6 +62,12 @@ void wire_use_tls(struct worker *worker, struct wire *w, SSL *ssl)
     w->ssl = ssl;
 }
 
+void wire_move(struct worker *worker, struct wire *w)
+{
+    if (w->ssl != NULL)
+        BIO_set_data(SSL_get_wbio(w->ssl), worker);
+}
+
 /* ---- What the kernel did not take ---- */
 
 struct tls_rest {

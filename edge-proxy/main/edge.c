@@ -6,6 +6,7 @@
 #include "common/log/log.h"
 #include "common/net/net.h"
 #include "edge-proxy/control/control.h"
+#include "edge-proxy/dial/dial.h"
 #include "edge-proxy/report/report.h"
 
 #include <inttypes.h>
@@ -181,6 +182,8 @@ static void commit(struct edge *e, struct change *c)
 
     e->generation = c->generation;
     access_log_use(e->shared.log, config->access_log_path, c->log_fd);
+    dial_store_set_limit(e->shared.idle_origins, config->limits.idle_origin_connections,
+                         e->n_workers);
     cache_set_limits(e->shared.cache, config->cache.memory_bytes, config->cache.max_object_bytes);
     e->checks = upstream_checks_start(&e->flow, e->generation->pools, on_origin_change, e);
     listen_commit(e->listen, c->listen);
@@ -405,6 +408,7 @@ static struct edge *make_edge(const char *path, struct generation *g)
     e->report = report_new();
     e->shared.cache = cache_new(config->cache.memory_bytes, config->cache.max_object_bytes);
     e->shared.log = access_log_new();
+    e->shared.idle_origins = dial_store_new(&e->flow);
     e->shared.on_generation_unused = on_generation_unused;
     e->shared.arg = e;
     start_workers(e, count_workers(config));
@@ -469,6 +473,7 @@ void edge_stop(struct edge *e)
     event_free(e->signals);
     event_free(e->housekeeping);
     event_free(e->drain);
+    dial_store_free(e->shared.idle_origins);
     worker_stop(&e->flow);
     /* The workers' last letters: generations they let go of. */
     loop_stop(e->loop);

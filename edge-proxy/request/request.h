@@ -57,8 +57,9 @@ void access_log_free(struct access_log *l, unsigned wait_ms);
 struct request_shared {
     struct cache *cache;
     struct access_log *log;
-    _Atomic bool is_draining;     /* clients are asked to go: Connection: close */
-    _Atomic uint32_t connections; /* of clients, for the limit and the report */
+    struct dial_store *idle_origins; /* idle connections to origins, for any worker */
+    _Atomic bool is_draining;        /* clients are asked to go: Connection: close */
+    _Atomic uint32_t connections;    /* of clients, for the limit and the report */
     /* Any thread: a worker let go of g. */
     void (*on_generation_unused)(void *arg, struct generation *g);
     void *arg;

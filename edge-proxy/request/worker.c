@@ -28,7 +28,7 @@ struct request_worker *request_worker_new(struct worker *w, struct request_share
     struct request_worker *rw = base_zalloc(1, sizeof(*rw));
 
     *rw = (struct request_worker){.w = w, .shared = shared};
-    rw->upstream = upstream_worker_new(w);
+    rw->upstream = upstream_worker_new(w, shared->idle_origins);
     upstream_worker_adopt(rw->upstream, first->config->n_pools);
     rw->current = use_new(first);
     ensure(RAND_bytes((unsigned char *)&rw->id_prefix, sizeof(rw->id_prefix)) == 1);

@@ -4,28 +4,22 @@
 
 #include "common/clock/clock.h"
 #include "common/log/log.h"
-#include "common/net/net.h"
-#include "common/tls/tls.h"
 
-#include <errno.h>
-#include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* What a probe reads of an answer: the head, and no body. */
 enum { PROBE_BYTES = 16384, PROBE_REASON = UPSTREAM_REASON_BYTES };
 
-enum probe_step { PROBE_CONNECT, PROBE_HANDSHAKE, PROBE_SEND, PROBE_READ };
+enum probe_step { PROBE_OPEN, PROBE_SEND, PROBE_READ };
 
 struct probe {
     struct upstream_checks *checks;
     const struct upstream_pool *pool;
     struct upstream_origin *origin;
     struct wheel_timer timer; /* of the interval while nothing is open, else of the time allowed */
-    struct event event;
-    bool is_open;
     enum probe_step step;
-    struct wire wire;
+    struct dial_conn *c; /* NULL: nothing is open */
     char *request;
     size_t request_bytes, sent, got;
     char *answer; /* PROBE_BYTES, while open */
@@ -33,6 +27,7 @@ struct probe {
 
 struct upstream_checks {
     struct worker *w;
+    struct dial_worker *dial;
     struct probe *probes;
     size_t n;
     void (*on_change)(void *arg);
@@ -78,14 +73,12 @@ static void note_result(struct probe *p, bool is_good, const char *reason)
 
 static void close_probe(struct probe *p)
 {
-    if (!p->is_open)
+    if (p->c == NULL)
         return;
-    event_del(&p->event);
-    wire_shut_write(p->checks->w, &p->wire);
-    wire_close(p->checks->w, &p->wire);
+    dial_close(p->c);
+    p->c = NULL;
     free(p->answer);
     p->answer = NULL;
-    p->is_open = false;
 }
 
 static void finish_probe(struct probe *p, bool is_good, const char *reason)
@@ -98,8 +91,7 @@ static void finish_probe(struct probe *p, bool is_good, const char *reason)
 static void on_probe_timeout(struct wheel_timer *t)
 {
     static const char *const reasons[] = {
-        [PROBE_CONNECT] = "connect timeout",
-        [PROBE_HANDSHAKE] = "TLS handshake timeout",
+        [PROBE_OPEN] = "connect timeout",
         [PROBE_SEND] = "timeout",
         [PROBE_READ] = "no answer in time",
     };
@@ -110,74 +102,20 @@ static void on_probe_timeout(struct wheel_timer *t)
 
 /* ---- Steps ---- */
 
-static void on_probe_event(evutil_socket_t fd, short what, void *arg);
-
-static void probe_want(struct probe *p, short interest)
-{
-    event_del(&p->event);
-    event_assign(&p->event, p->checks->w->base, p->wire.fd, interest | EV_PERSIST, on_probe_event,
-                 p);
-    ensure(event_add(&p->event, NULL) == 0);
-}
-
-static void probe_connect(struct probe *p)
-{
-    int why = net_take_error(p->wire.fd);
-    char reason[PROBE_REASON];
-
-    if (why != 0) {
-        snprintf(reason, sizeof(reason), "connect: %s", strerror(why));
-        finish_probe(p, false, reason);
-    } else if (p->wire.ssl != NULL) {
-        p->step = PROBE_HANDSHAKE;
-    } else if (p->request == NULL) {
-        finish_probe(p, true, "");
-    } else {
-        p->step = PROBE_SEND;
-    }
-}
-
-/* true: go on with the next step. */
-static bool probe_handshake(struct probe *p)
-{
-    enum wire_verdict v = wire_handshake(p->checks->w, &p->wire);
-    char text[TLS_ERROR_TEXT], reason[PROBE_REASON];
-
-    switch (v) {
-    case WIRE_OK:
-        p->step = PROBE_SEND;
-        if (p->request != NULL)
-            return true;
-        finish_probe(p, true, "");
-        return false;
-    case WIRE_AGAIN_READ:
-        probe_want(p, EV_READ);
-        return false;
-    case WIRE_AGAIN_WRITE:
-        probe_want(p, EV_WRITE);
-        return false;
-    default:
-        snprintf(reason, sizeof(reason), "TLS: %.80s",
-                 tls_handshake_error(p->wire.ssl, v == WIRE_EOF ? 0 : errno, text));
-        finish_probe(p, false, reason);
-        return false;
-    }
-}
-
 static void probe_send(struct probe *p)
 {
     struct iovec iov = {p->request + p->sent, p->request_bytes - p->sent};
     size_t n;
-    enum wire_verdict v = wire_write(p->checks->w, &p->wire, &iov, 1, &n);
+    enum wire_verdict v = wire_write(p->checks->w, dial_wire(p->c), &iov, 1, &n);
 
     p->sent += n;
     if (v == WIRE_ERROR || v == WIRE_EOF) {
         finish_probe(p, false, "closed without an answer");
-    } else if (p->sent < p->request_bytes || wire_has_rest(&p->wire)) {
-        probe_want(p, EV_WRITE);
+    } else if (p->sent < p->request_bytes || wire_has_rest(dial_wire(p->c))) {
+        dial_want(p->c, EV_WRITE);
     } else {
         p->step = PROBE_READ;
-        probe_want(p, EV_READ);
+        dial_want(p->c, EV_READ);
     }
 }
 
@@ -201,7 +139,7 @@ static void probe_read(struct probe *p)
     enum wire_verdict w;
     enum http_verdict v;
 
-    w = wire_read(p->checks->w, &p->wire, p->answer + p->got, PROBE_BYTES - p->got, &n);
+    w = wire_read(p->checks->w, dial_wire(p->c), p->answer + p->got, PROBE_BYTES - p->got, &n);
     p->got += n;
     if (w == WIRE_AGAIN_READ || w == WIRE_AGAIN_WRITE)
         return;
@@ -219,18 +157,34 @@ static void probe_read(struct probe *p)
     free(head);
 }
 
-static void on_probe_event(evutil_socket_t fd, short what, void *arg)
+static void on_event(void *arg, short what)
 {
     struct probe *p = arg;
 
-    if (p->step == PROBE_CONNECT)
-        probe_connect(p);
-    if (p->is_open && p->step == PROBE_HANDSHAKE && !probe_handshake(p))
-        return;
-    if (p->is_open && p->step == PROBE_SEND)
+    if (p->step == PROBE_SEND)
         probe_send(p);
-    else if (p->is_open && p->step == PROBE_READ)
+    else
         probe_read(p);
+}
+
+static void on_open(void *arg, dial_why why)
+{
+    struct probe *p = arg;
+    char reason[DIAL_WHY_TEXT];
+
+    if (why != 0) {
+        finish_probe(p, false, dial_why_text(why, reason));
+    } else if (p->request == NULL) {
+        finish_probe(p, true, "");
+    } else {
+        p->step = PROBE_SEND;
+        probe_send(p);
+    }
+}
+
+/* The probe's own timer is for all of it. */
+static void on_timeout(void *arg)
+{
 }
 
 /* Whom the check asks for, as requests would: without a port. */
@@ -250,25 +204,21 @@ static struct str check_host(const struct upstream_pool *pool)
 static void start_probe(struct wheel_timer *t)
 {
     struct probe *p = CONTAINER_OF(t, struct probe, timer);
-    char reason[PROBE_REASON];
-    int fd = net_connect_tcp(&p->origin->config->address);
+    static const struct dial_ops ops = {on_open, on_event, on_timeout};
+    uint32_t timeout_ms = p->pool->config->check.timeout_ms;
+    struct dial_order o = origin_order(p->pool, p->origin, check_host(p->pool), timeout_ms);
+    char reason[DIAL_WHY_TEXT];
+    dial_why why;
 
-    if (fd < 0) {
-        snprintf(reason, sizeof(reason), "connect: %s", strerror(errno));
-        finish_probe(p, false, reason);
+    p->c = dial_open(p->checks->dial, &o, &ops, p, &why);
+    if (p->c == NULL) {
+        finish_probe(p, false, dial_why_text(why, reason));
         return;
     }
-    p->wire = (struct wire){.fd = fd};
-    if (p->pool->ssl_ctx != NULL) {
-        wire_use_tls(p->checks->w, &p->wire, pool_new_ssl(p->pool, check_host(p->pool)));
-    }
     p->answer = base_alloc(PROBE_BYTES);
-    p->step = PROBE_CONNECT;
+    p->step = PROBE_OPEN;
     p->sent = p->got = 0;
-    p->is_open = true;
-    event_assign(&p->event, p->checks->w->base, fd, EV_WRITE | EV_PERSIST, on_probe_event, p);
-    ensure(event_add(&p->event, NULL) == 0);
-    wheel_set(&p->checks->w->wheel, &p->timer, p->pool->config->check.timeout_ms, on_probe_timeout);
+    wheel_set(&p->checks->w->wheel, &p->timer, timeout_ms, on_probe_timeout);
 }
 
 /* ---- Start and stop ---- */
@@ -319,6 +269,7 @@ struct upstream_checks *upstream_checks_start(struct worker *w, struct upstream_
     struct upstream_checks *c = base_zalloc(1, sizeof(*c));
 
     *c = (struct upstream_checks){.w = w, .on_change = on_change, .arg = arg};
+    c->dial = dial_worker_new(w, NULL);
     c->probes = base_zalloc(count_checked(pools) + 1, sizeof(*c->probes));
     for (size_t i = 0; i < pools->n; i++) {
         struct upstream_pool *pool = &pools->pools[i];
@@ -336,6 +287,7 @@ void upstream_checks_stop(struct upstream_checks *c)
         wheel_clear(&c->w->wheel, &c->probes[i].timer);
         free(c->probes[i].request);
     }
+    dial_worker_free(c->dial);
     free(c->probes);
     free(c);
 }

@@ -7,10 +7,7 @@
 #include "edge-proxy/upstream/upstream_internal.h"
 
 #include "common/clock/clock.h"
-#include "common/net/net.h"
 
-#include <errno.h>
-#include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,7 +40,7 @@ static void drop_conn(struct upstream_exchange *x)
     if (x->c == NULL)
         return;
     balance_finish(x->pool->balance, x->origin->index);
-    conn_close(x->c);
+    dial_close(x->c);
     x->c = NULL;
 }
 
@@ -73,14 +70,9 @@ static void fail(struct upstream_exchange *x, enum upstream_failure why)
     drop_conn(x);
 }
 
-void exchange_set_timeout(struct upstream_exchange *x, uint32_t ms)
-{
-    wheel_set(&x->u->w->wheel, &x->c->timer, ms, conn_on_timer);
-}
-
 void exchange_set_idle(struct upstream_exchange *x)
 {
-    exchange_set_timeout(x, x->is_tunnel ? x->r.pools->tunnel_idle_ms : x->r.pools->body_idle_ms);
+    dial_set_timeout(x->c, x->is_tunnel ? x->r.pools->tunnel_idle_ms : x->r.pools->body_idle_ms);
 }
 
 /* ---- The response ---- */
@@ -88,10 +80,11 @@ void exchange_set_idle(struct upstream_exchange *x)
 /* The body lies whole in the buffer: others can use the connection while the client reads. */
 static void release_conn(struct upstream_exchange *x)
 {
-    struct upstream_conn *c = x->c;
+    struct dial_conn *c = x->c;
+    const struct wire *wire = dial_wire(c);
     bool is_sent =
-        x->is_request_sent && !x->is_request_broken && x->out == NULL && !wire_has_rest(&c->wire);
-    bool is_read = x->body.is_ended && x->in->start == x->in->end && !wire_has_pending(&c->wire);
+        x->is_request_sent && !x->is_request_broken && x->out == NULL && !wire_has_rest(wire);
+    bool is_read = x->body.is_ended && x->in->start == x->in->end && !wire_has_pending(wire);
     bool is_clean = x->framing.is_keep_alive && is_sent && is_read;
 
     x->step = STEP_OVER;
@@ -101,7 +94,7 @@ static void release_conn(struct upstream_exchange *x)
     }
     balance_finish(x->pool->balance, x->origin->index);
     x->c = NULL;
-    conn_keep(c, x->pool->config);
+    dial_keep(c, x->pool->config->keep_idle, x->pool->config->idle_timeout_ms);
 }
 
 /* From here on bytes pass both ways until one side closes (RFC 9110 section 7.8). */
@@ -205,13 +198,13 @@ static void read_response(struct upstream_exchange *x)
     enum wire_verdict v;
 
     if (room == 0) { /* until the client has taken some; then by its own clock */
-        conn_want(x->c, x->c->interest & EV_WRITE);
-        wheel_clear(&x->u->w->wheel, &x->c->timer);
+        dial_want(x->c, dial_interest(x->c) & EV_WRITE);
+        dial_clear_timeout(x->c);
         if (!x->has_head)
             fail(x, UPSTREAM_FAILED_PROTOCOL);
         return;
     }
-    v = wire_read(x->u->w, &x->c->wire, x->in->bytes + x->in->end, room, &n);
+    v = wire_read(x->u->w, dial_wire(x->c), x->in->bytes + x->in->end, room, &n);
     if (v == WIRE_EOF || v == WIRE_ERROR) {
         take_eof(x, v);
         return;
@@ -228,32 +221,9 @@ static void read_response(struct upstream_exchange *x)
 
 enum step_result { STEP_AGAIN, STEP_WAIT };
 
-static enum step_result step_connect(struct upstream_exchange *x, short what)
+/* on_open goes on. */
+static enum step_result step_open(struct upstream_exchange *x, short what)
 {
-    if (!(what & EV_WRITE))
-        return STEP_WAIT;
-    if (net_take_error(x->c->wire.fd) != 0) {
-        fail(x, UPSTREAM_FAILED_CONNECT);
-        return STEP_AGAIN;
-    }
-    x->step = x->c->wire.ssl != NULL ? STEP_HANDSHAKE : STEP_SEND_HEAD;
-    return STEP_AGAIN;
-}
-
-static enum step_result step_handshake(struct upstream_exchange *x, short what)
-{
-    enum wire_verdict v = wire_handshake(x->u->w, &x->c->wire);
-
-    if (v == WIRE_OK) {
-        x->step = STEP_SEND_HEAD;
-        return STEP_AGAIN;
-    }
-    if (v == WIRE_ERROR || v == WIRE_EOF) {
-        ERR_clear_error();
-        fail(x, UPSTREAM_FAILED_TLS);
-        return STEP_AGAIN;
-    }
-    conn_want(x->c, v == WIRE_AGAIN_READ ? EV_READ : EV_WRITE);
     return STEP_WAIT;
 }
 
@@ -276,8 +246,8 @@ static enum step_result step_send_head(struct upstream_exchange *x, short what)
     }
     worker_count(worker, COUNT_UPSTREAM_REQUESTS);
     x->is_request_sent = !x->r.has_body;
-    exchange_set_timeout(x, x->pool->config->first_byte_timeout_ms);
-    conn_want(x->c, EV_READ);
+    dial_set_timeout(x->c, x->pool->config->first_byte_timeout_ms);
+    dial_want(x->c, EV_READ);
     x->step = STEP_EXCHANGE;
     exchange_pump(x);
     return STEP_WAIT;
@@ -290,8 +260,8 @@ static enum step_result step_exchange(struct upstream_exchange *x, short what)
     if (what & EV_READ)
         do
             read_response(x);
-        while (x->step == STEP_EXCHANGE && wire_has_pending(&x->c->wire) &&
-               x->c->interest & EV_READ);
+        while (x->step == STEP_EXCHANGE && wire_has_pending(dial_wire(x->c)) &&
+               dial_interest(x->c) & EV_READ);
     return STEP_WAIT;
 }
 
@@ -312,13 +282,46 @@ static void run(struct upstream_exchange *x, short what)
         continue;
 }
 
-void exchange_on_event(struct upstream_exchange *x, short what)
+static enum upstream_failure failure_of(dial_why why)
 {
-    enum exchange_step before = x->step;
+    static const enum upstream_failure failed[] = {
+        [DIAL_NO_FILES] = UPSTREAM_FAILED_NO_FILES,
+        [DIAL_CONNECT] = UPSTREAM_FAILED_CONNECT,
+        [DIAL_TIMEOUT] = UPSTREAM_FAILED_CONNECT_TIMEOUT,
+        [DIAL_TLS] = UPSTREAM_FAILED_TLS,
+    };
+
+    return failed[dial_verdict(why)];
+}
+
+static void fail_open(struct upstream_exchange *x, dial_why why)
+{
+    enum upstream_failure f = failure_of(why);
+
+    if (failures[f].is_origins) /* our own limits are not */
+        atomic_store_explicit(&x->origin->why, why, memory_order_relaxed);
+    fail(x, f);
+}
+
+static void on_open(void *arg, dial_why why)
+{
+    struct upstream_exchange *x = arg;
+
+    if (why != 0) {
+        fail_open(x, why);
+    } else {
+        x->step = STEP_SEND_HEAD;
+        run(x, 0);
+    }
+    x->r.ops->on_progress(x->r.arg); /* may end x */
+}
+
+static void on_event(void *arg, short what)
+{
+    struct upstream_exchange *x = arg;
 
     run(x, what);
-    if (x->step >= STEP_EXCHANGE || x->step != before)
-        x->r.ops->on_progress(x->r.arg); /* may end x */
+    x->r.ops->on_progress(x->r.arg); /* may end x */
 }
 
 /* Nobody had anything to say: both are told that it is over. */
@@ -329,16 +332,18 @@ static void end_tunnel(struct upstream_exchange *x)
     release_conn(x);
 }
 
-void exchange_on_timeout(struct upstream_exchange *x)
+static void on_timeout(void *arg)
 {
-    if (x->step <= STEP_HANDSHAKE)
-        fail(x, UPSTREAM_FAILED_CONNECT_TIMEOUT);
-    else if (x->is_tunnel)
+    struct upstream_exchange *x = arg;
+
+    if (x->is_tunnel)
         end_tunnel(x);
     else
         fail(x, x->has_head ? UPSTREAM_FAILED_IDLE : UPSTREAM_FAILED_FIRST_BYTE);
     x->r.ops->on_progress(x->r.arg); /* may end x */
 }
+
+static const struct dial_ops conn_ops = {on_open, on_event, on_timeout};
 
 /* ---- The door ---- */
 
@@ -360,32 +365,28 @@ static struct upstream_exchange *take_exchange(struct upstream_worker *u)
 static void connect_or_reuse(struct upstream_exchange *x)
 {
     struct upstream_worker *u = x->u;
+    struct dial_order o =
+        origin_order(x->pool, x->origin, x->r.host, x->pool->config->connect_timeout_ms);
+    dial_why why = 0;
 
     if (!x->r.is_fresh_wanted)
-        x->c = conn_reuse(u, x->pool, x->origin, x->r.host);
+        x->c = dial_take(u->dial, &o, &conn_ops, x);
     if (x->c != NULL) {
         x->is_reused = true;
         x->step = STEP_SEND_HEAD;
         worker_count(u->w, COUNT_UPSTREAM_REUSES);
     } else {
-        x->c = conn_open(u, x->pool, x->origin, x->r.host);
+        x->c = dial_open(u->dial, &o, &conn_ops, x, &why);
         worker_count(u->w, COUNT_UPSTREAM_CONNECTS);
     }
-    if (x->c == NULL) { /* our own limits are not the origin's fault */
-        fail(x, errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM
-                    ? UPSTREAM_FAILED_NO_FILES
-                    : UPSTREAM_FAILED_CONNECT);
+    if (x->c == NULL) {
+        fail_open(x, why);
         return;
     }
-    x->c->exchange = x;
     balance_start(x->pool->balance, x->origin->index);
     x->in = buffer_take(u->w);
-    if (x->is_reused) {
+    if (x->is_reused)
         run(x, 0);
-        return;
-    }
-    exchange_set_timeout(x, x->pool->config->connect_timeout_ms);
-    conn_want(x->c, EV_WRITE);
 }
 
 struct upstream_exchange *upstream_start(struct upstream_worker *u,
@@ -461,12 +462,12 @@ enum body_verdict upstream_body_peek(struct upstream_exchange *x, struct str *da
 void upstream_body_consume(struct upstream_exchange *x, size_t n)
 {
     body_consume(&x->body, x->in, n);
-    if (x->c == NULL || x->c->interest & EV_READ || x->step != STEP_EXCHANGE)
+    if (x->c == NULL || dial_interest(x->c) & EV_READ || x->step != STEP_EXCHANGE)
         return;
     /* Half of the buffer is free again: go on reading. */
     if (x->body.ready_end - x->body.ready > BUFFER_BYTES / 2)
         return;
-    conn_want(x->c, x->c->interest | EV_READ);
+    dial_want(x->c, dial_interest(x->c) | EV_READ);
     exchange_set_idle(x);
 }
 
@@ -478,8 +479,7 @@ void upstream_pump(struct upstream_exchange *x)
 
 void upstream_time_out(struct upstream_exchange *x)
 {
-    fail(x,
-         x->step <= STEP_HANDSHAKE ? UPSTREAM_FAILED_CONNECT_TIMEOUT : UPSTREAM_FAILED_FIRST_BYTE);
+    fail(x, x->step == STEP_OPEN ? UPSTREAM_FAILED_CONNECT_TIMEOUT : UPSTREAM_FAILED_FIRST_BYTE);
 }
 
 uint64_t upstream_origin_bit(const struct upstream_exchange *x)
@@ -507,11 +507,29 @@ bool upstream_has_sent(const struct upstream_exchange *x)
     return x->has_sent;
 }
 
+/* ---- The worker's side ---- */
+
+struct upstream_worker *upstream_worker_new(struct worker *w, struct dial_store *store)
+{
+    struct upstream_worker *u = base_zalloc(1, sizeof(*u));
+
+    u->w = w;
+    u->dial = dial_worker_new(w, store);
+    return u;
+}
+
+void upstream_worker_adopt(struct upstream_worker *u, size_t n_pools)
+{
+    if (n_pools <= u->n_turns)
+        return;
+    u->turns = base_realloc(u->turns, n_pools * sizeof(*u->turns));
+    memset(u->turns + u->n_turns, 0, (n_pools - u->n_turns) * sizeof(*u->turns));
+    u->n_turns = n_pools;
+}
+
 void upstream_worker_free(struct upstream_worker *u)
 {
-    for (size_t i = 0; i < IDLE_BUCKETS; i++)
-        while (u->idle[i] != NULL)
-            conn_close(u->idle[i]);
+    dial_worker_free(u->dial);
     for (struct upstream_exchange *x = u->free_exchanges, *next; x != NULL; x = next) {
         next = x->next_free;
         free(x);

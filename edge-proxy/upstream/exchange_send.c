@@ -9,7 +9,7 @@
 static enum wire_verdict send_some(struct upstream_exchange *x, const struct iovec *iov, int n_iov,
                                    size_t *n)
 {
-    enum wire_verdict v = wire_write(x->u->w, &x->c->wire, iov, n_iov, n);
+    enum wire_verdict v = wire_write(x->u->w, dial_wire(x->c), iov, n_iov, n);
 
     if (*n > 0)
         x->has_sent = true;
@@ -68,8 +68,8 @@ static enum wire_verdict end_body(struct upstream_exchange *x)
 {
     x->is_request_sent = true;
     if (x->is_tunnel) {
-        wire_shut_write(x->u->w, &x->c->wire);
-        (void)shutdown(x->c->wire.fd, SHUT_WR);
+        wire_shut_write(x->u->w, dial_wire(x->c));
+        (void)shutdown(dial_wire(x->c)->fd, SHUT_WR);
         return WIRE_OK;
     }
     if (x->r.has_body && x->r.is_body_chunked)
@@ -77,7 +77,7 @@ static enum wire_verdict end_body(struct upstream_exchange *x)
     if (x->has_head)
         exchange_set_idle(x);
     else
-        exchange_set_timeout(x, x->pool->config->first_byte_timeout_ms);
+        dial_set_timeout(x->c, x->pool->config->first_byte_timeout_ms);
     return flush_head(x);
 }
 
@@ -96,7 +96,7 @@ static enum wire_verdict send_body(struct upstream_exchange *x)
             b = x->r.ops->body_peek(x->r.arg, &data);
         if (b == BODY_WAIT) {
             if (!x->is_tunnel) /* the client's turn, by its own clock */
-                wheel_clear(&x->u->w->wheel, &x->c->timer);
+                dial_clear_timeout(x->c);
             return WIRE_OK;
         }
         if (b == BODY_FAILED)
@@ -118,9 +118,9 @@ void exchange_pump(struct upstream_exchange *x)
 {
     enum wire_verdict v;
 
-    if (x->is_request_sent && x->out == NULL && !wire_has_rest(&x->c->wire))
+    if (x->is_request_sent && x->out == NULL && !wire_has_rest(dial_wire(x->c)))
         return;
-    v = wire_flush(x->u->w, &x->c->wire);
+    v = wire_flush(x->u->w, dial_wire(x->c));
     if (v == WIRE_OK)
         v = flush_head(x);
     if (v == WIRE_OK && !x->is_request_sent)
@@ -131,7 +131,8 @@ void exchange_pump(struct upstream_exchange *x)
         x->out = NULL;
         exchange_set_idle(x);
     }
-    conn_want(x->c, (short)((x->c->interest & EV_READ) | (v == WIRE_AGAIN_WRITE ? EV_WRITE : 0)));
+    dial_want(x->c,
+              (short)((dial_interest(x->c) & EV_READ) | (v == WIRE_AGAIN_WRITE ? EV_WRITE : 0)));
 }
 
 enum wire_verdict exchange_send_head(struct upstream_exchange *x, const char *bytes, size_t n)

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Pools: who may be asked, in which order, and how TLS to them is verified. */
+/* Pools: who may be asked, and in which order. */
 #include "edge-proxy/upstream/upstream_internal.h"
 
 #include "common/clock/clock.h"
-#include "common/tls/tls.h"
 
-#include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* ---- Building ---- */
 
@@ -21,54 +18,12 @@ static uint64_t hash_text(const char *s)
     return h ^ h >> 29;
 }
 
-/* A CA file that was replaced is another identity: connections verified by the old one are not
- * used again. */
-static void add_ca_identity(struct text *t, const char *path)
+static char *make_key(const struct upstream_pool *pool, const struct config_origin *origin)
 {
-    struct stat st;
-
-    if (path == NULL || stat(path, &st) != 0)
-        return;
-    text_addf(t, " ca=%s:%llu:%llu:%lld.%09ld", path, (unsigned long long)st.st_ino,
-              (unsigned long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
-}
-
-static char *make_key(const struct config_pool *pool, const struct config_origin *origin)
-{
-    struct text t = {0};
     char address[ADDR_TEXT];
 
-    text_adds(&t, addr_format(&origin->address, address));
-    if (pool->tls.is_on) {
-        text_addf(&t, " tls name=%s verify=%d",
-                  pool->tls.server_name != NULL ? pool->tls.server_name : "",
-                  !pool->tls.is_unverified);
-        add_ca_identity(&t, pool->tls.ca_path);
-    }
-    return t.p;
-}
-
-static SSL_CTX *make_ssl_ctx(const struct config_pool *pool, struct errors *errors)
-{
-    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-    struct tls_files files = {.ca_path = pool->tls.ca_path};
-
-    ensure(ctx != NULL && SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1);
-    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_read_ahead(ctx, 1);
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-    if (!pool->tls.is_unverified)
-        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-    if (pool->tls.ca_path != NULL) {
-        if (!has_failed(tls_load_ca(ctx, &files, errors)))
-            return ctx;
-        SSL_CTX_free(ctx);
-        return NULL;
-    }
-    ensure(SSL_CTX_set_default_verify_paths(ctx) == 1);
-    return ctx;
+    return base_printf("%s %s", addr_format(&origin->address, address),
+                       dial_identity_text(pool->identity));
 }
 
 static const struct upstream_pool *find_pool(const struct upstream_pools *all, const char *name)
@@ -91,6 +46,7 @@ static void inherit_state(struct upstream_origin *o, const struct upstream_origi
                           bool is_active)
 {
     o->changed_ms = old->changed_ms;
+    atomic_store(&o->why, atomic_load(&old->why));
     memcpy(o->reason, old->reason, sizeof(o->reason));
     atomic_store(&o->failures, atomic_load(&old->failures));
     balance_inherit(o->pool->balance, o->index, old->pool->balance, old->index);
@@ -112,8 +68,8 @@ static void make_origin(struct upstream_pool *p, size_t i, const struct upstream
     o->config = &p->config->origins[i];
     o->pool = p;
     o->index = i;
-    o->key = make_key(p->config, o->config);
-    o->key_hash = hash_text(o->key);
+    o->target = dial_target_of(&o->config->address);
+    o->key = make_key(p, o->config);
     o->changed_ms = clock_mono_ms();
     balance_set(p->balance, i, hash_text(o->config->name), o->config->weight, o->config->priority);
     old = find_same(before, o->key);
@@ -127,13 +83,14 @@ static void make_pool(struct upstream_pool *p, const struct config_pool *config,
                       const struct upstream_pool *before, struct errors *errors)
 {
     p->config = config;
+    p->identity = dial_identity_get(&config->tls, errors);
+    if (p->identity == NULL)
+        return;
     p->n_origins = config->n_origins;
     p->origins = base_zalloc(p->n_origins + 1, sizeof(*p->origins));
     p->balance = balance_new(&config->balance, p->n_origins);
     for (size_t k = 0; k < p->n_origins; k++)
         make_origin(p, k, before);
-    if (config->tls.is_on)
-        p->ssl_ctx = make_ssl_ctx(config, errors);
 }
 
 struct upstream_pools *upstream_pools_new(const struct config *config,
@@ -165,7 +122,7 @@ void upstream_pools_free(struct upstream_pools *all)
             free(p->origins[k].key);
         free(p->origins);
         balance_free(p->balance);
-        SSL_CTX_free(p->ssl_ctx);
+        dial_identity_put(p->identity);
     }
     free(all->pools);
     free(all);
@@ -221,43 +178,20 @@ void upstream_end_retry(const struct upstream_pools *all, uint16_t pool)
     balance_end_retry(all->pools[pool].balance);
 }
 
-/* ---- TLS ---- */
+/* ---- Connecting ---- */
 
-static void set_name(SSL *ssl, const char *name, bool is_verified)
+struct dial_order origin_order(const struct upstream_pool *p, struct upstream_origin *o,
+                               struct str host, uint32_t timeout_ms)
 {
-    struct ip ip;
-    bool is_ip = ip_parse(str_of(name), &ip);
-
-    if (!is_ip) /* RFC 6066 section 3: no addresses in SNI */
-        (void)SSL_set_tlsext_host_name(ssl, name);
-    if (!is_verified)
-        return;
-    if (is_ip)
-        ensure(X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1);
-    else
-        ensure(SSL_set1_host(ssl, name) == 1);
-}
-
-SSL *pool_new_ssl(const struct upstream_pool *p, struct str host)
-{
-    SSL *ssl = SSL_new(p->ssl_ctx);
-    char name[256];
-
-    ensure(ssl != NULL);
-    SSL_set_connect_state(ssl);
-    if (p->config->tls.server_name != NULL) {
-        set_name(ssl, p->config->tls.server_name, !p->config->tls.is_unverified);
-    } else if (host.n > 0 && host.n < sizeof(name)) {
-        if (host.p[0] == '[' && host.n > 2)
-            host = (struct str){host.p + 1, host.n - 2};
-        memcpy(name, host.p, host.n);
-        name[host.n] = '\0';
-        set_name(ssl, name, !p->config->tls.is_unverified);
-    } else if (!p->config->tls.is_unverified) {
-        /* Nothing to verify against: no certificate can match this. */
-        ensure(SSL_set1_host(ssl, "name.missing.invalid") == 1);
-    }
-    return ssl;
+    return (struct dial_order){
+        .targets = &o->target,
+        .n_targets = 1,
+        .identity = p->identity,
+        .memory = &o->memory,
+        .host = host,
+        .timeout_ms = timeout_ms,
+        .stagger_ms = p->config->attempt_delay_ms,
+    };
 }
 
 /* ---- Status ---- */
@@ -300,7 +234,7 @@ void upstream_origin_state(const struct upstream_pools *all, size_t i,
     if (!out->is_up && p->config->check.interval_ms == 0) {
         int64_t began = balance_ejected_until(p->balance, o->index) - UPSTREAM_AVOID_MS;
 
-        out->reason = "connect failed";
+        out->reason = dial_why_text(atomic_load(&o->why), out->why);
         out->since_ms = (uint64_t)(clock_coarse_ms() - began);
     }
 }

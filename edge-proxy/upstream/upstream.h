@@ -3,7 +3,7 @@
  * upstream: origins. Chooses a healthy one of a pool, keeps idle connections to it, sends one
  * request and reads one response, both streamed with back-pressure; checks origins' health.
  * Place on the path: request starts an exchange, is told when something happened, looks, and ends
- * it. Below it are flow and http.
+ * it. Below it are dial, flow and http.
  * Lifetime: pools are part of a generation; an exchange belongs to one request; connections outlive
  * both and stay with their worker.
  * Threads: an exchange lives on its worker's thread; checks and the listing of origins run on the
@@ -34,14 +34,16 @@ struct upstream_checks *upstream_checks_start(struct worker *w, struct upstream_
                                               void (*on_change)(void *arg), void *arg);
 void upstream_checks_stop(struct upstream_checks *c);
 
+enum { UPSTREAM_WHY_TEXT = 128 };
 struct upstream_origin_state {
     const char *pool, *name;
     bool is_up;
-    const char *reason; /* of the newest change, "" at first; lives as long as the pools */
+    const char *reason; /* of the newest change, "" at first; lives as long as the pools and this */
     uint64_t since_ms;  /* in this state for so long */
     uint32_t connections;
-    uint32_t share_permille; /* of its weight: less while it starts slowly */
-    bool is_panic;           /* its pool asks all, whatever their health */
+    uint32_t share_permille;     /* of its weight: less while it starts slowly */
+    bool is_panic;               /* its pool asks all, whatever their health */
+    char why[UPSTREAM_WHY_TEXT]; /* room for the reason */
 };
 size_t upstream_count_origins(const struct upstream_pools *p);
 void upstream_origin_state(const struct upstream_pools *p, size_t i,
@@ -57,7 +59,9 @@ void upstream_end_retry(const struct upstream_pools *p, uint16_t pool);
 /* ---- A worker's side ---- */
 
 struct upstream_worker;
-struct upstream_worker *upstream_worker_new(struct worker *w);
+struct dial_store;
+/* store: where idle connections go that other workers may have. */
+struct upstream_worker *upstream_worker_new(struct worker *w, struct dial_store *store);
 /* A new generation has n_pools pools. */
 void upstream_worker_adopt(struct upstream_worker *u, size_t n_pools);
 /* Closes the idle connections; no exchange is open. */

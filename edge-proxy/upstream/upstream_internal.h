@@ -6,7 +6,8 @@
 #include "edge-proxy/balance/balance.h"
 #include "edge-proxy/upstream/upstream.h"
 
-#include <event2/event_struct.h>
+#include "edge-proxy/dial/dial.h"
+
 #include <stdatomic.h>
 
 enum {
@@ -21,9 +22,9 @@ enum {
 struct upstream_origin {
     const struct config_origin *config;
     struct upstream_pool *pool;
-    size_t index; /* in its pool and in balance */
-    char *key;    /* address and TLS identity: connections with equal keys are interchangeable */
-    uint64_t key_hash;
+    size_t index;              /* in its pool and in balance */
+    struct dial_target target; /* where it is */
+    char *key;                 /* address and identity: what makes it the same after a reload */
     /* By active checks. */
     bool is_checked; /* at least once */
     unsigned run;    /* equal results in a row */
@@ -32,11 +33,13 @@ struct upstream_origin {
     char reason[UPSTREAM_REASON_BYTES];
     /* By what workers see. */
     _Atomic uint32_t failures; /* to connect, in a row */
+    _Atomic dial_why why;      /* of the newest connection that did not open */
+    struct dial_memory memory;
 };
 
 struct upstream_pool {
     const struct config_pool *config;
-    SSL_CTX *ssl_ctx; /* NULL: plain */
+    struct dial_identity *identity;
     struct upstream_origin *origins;
     size_t n_origins;
     struct balance *balance;
@@ -54,53 +57,24 @@ struct upstream_worker;
 struct upstream_origin *pool_pick(struct upstream_worker *u, const struct upstream_request *r);
 void origin_note_failure(struct upstream_origin *o);
 void origin_note_success(struct upstream_origin *o);
-/* A checked and connected name for this connection, on a fresh SSL. */
-SSL *pool_new_ssl(const struct upstream_pool *p, struct str host);
+/* How a connection to it is opened. */
+struct dial_order origin_order(const struct upstream_pool *p, struct upstream_origin *o,
+                               struct str host, uint32_t timeout_ms);
 
-/* ---- Connections ---- */
+/* ---- A worker's side ---- */
 
-struct upstream_conn {
-    uint32_t magic;
-    bool is_idle;
-    short interest; /* EV_READ, EV_WRITE as registered */
-    struct wire wire;
-    struct upstream_worker *u;
-    struct upstream_exchange *exchange; /* NULL while idle */
-    struct event event;
-    struct wheel_timer timer;
-    struct upstream_conn *next, **link; /* in its idle bucket */
-    uint64_t key_hash;
-    struct str host; /* SNI that it was opened with; empty: the pool's own */
-    char key[];      /* terminated; host behind it */
-};
-enum { CONN_MAGIC = 0x0c0117ec };
-
-enum { IDLE_BUCKETS = 256 };
 struct upstream_worker {
     struct worker *w;
-    struct upstream_conn *idle[IDLE_BUCKETS];
+    struct dial_worker *dial;
     struct upstream_exchange *free_exchanges;
     struct balance_turn *turns; /* by pool */
     size_t n_turns;
 };
 
-struct upstream_conn *conn_open(struct upstream_worker *u, const struct upstream_pool *p,
-                                const struct upstream_origin *o, struct str host);
-/* The newest idle one to this origin, or NULL. */
-struct upstream_conn *conn_reuse(struct upstream_worker *u, const struct upstream_pool *p,
-                                 const struct upstream_origin *o, struct str host);
-/* Back among the idle ones: as many, and as long, as the pool wants. */
-void conn_keep(struct upstream_conn *c, const struct config_pool *pool);
-void conn_close(struct upstream_conn *c);
-void conn_want(struct upstream_conn *c, short interest);
-/* For wheel_set on c->timer. */
-void conn_on_timer(struct wheel_timer *t);
-
 /* ---- Exchanges ---- */
 
 #define EXCHANGE_STEPS(X)   \
-    X(CONNECT, connect)     \
-    X(HANDSHAKE, handshake) \
+    X(OPEN, open)           \
     X(SEND_HEAD, send_head) \
     X(EXCHANGE, exchange)   \
     X(OVER, over)
@@ -118,7 +92,7 @@ struct upstream_exchange {
     const struct upstream_pool *pool;
     struct upstream_origin *origin; /* NULL: none was up */
     int64_t started_us;             /* where latencies matter */
-    struct upstream_conn *c;        /* NULL: given back, or none */
+    struct dial_conn *c;            /* NULL: given back, or none */
     enum exchange_step step;
     enum upstream_failure failure;
     bool is_reused, has_sent, has_answered, is_request_sent, is_request_broken, has_head, is_tunnel;
@@ -130,10 +104,7 @@ struct upstream_exchange {
     struct http_head head;
 };
 
-/* exchange.c: what happens on a connection in use. */
-void exchange_on_event(struct upstream_exchange *x, short what);
-void exchange_on_timeout(struct upstream_exchange *x);
-void exchange_set_timeout(struct upstream_exchange *x, uint32_t ms);
+/* exchange.c */
 /* For what comes next of a body or a tunnel. */
 void exchange_set_idle(struct upstream_exchange *x);
 

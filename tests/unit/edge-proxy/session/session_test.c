@@ -90,13 +90,11 @@ static void on_unused(void *arg, struct generation *g)
     ((struct fixture *)arg)->n_unused++;
 }
 
-static int set_up(void **state)
+static int set_up_with_origin(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
     struct errors errors = {0};
 
-    /* A port that was free a moment ago and on which nobody listens. */
-    assert_true(addr_parse(STR("127.0.0.1:1"), 0, &origin.address));
     f->loop = loop_new("test");
     worker_init(&f->worker, 0, f->loop);
     f->shared.cache = cache_new(0, 0);
@@ -111,6 +109,25 @@ static int set_up(void **state)
     f->sw = session_worker_new(f->rw);
     *state = f;
     return 0;
+}
+
+/* A port on which nobody listens. */
+static int set_up(void **state)
+{
+    assert_true(addr_parse(STR("127.0.0.1:1"), 0, &origin.address));
+    return set_up_with_origin(state);
+}
+
+static int listener;
+
+static int set_up_listener(void **state)
+{
+    listener = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(addr_parse(STR("127.0.0.1:0"), 0, &origin.address));
+    assert_int_equal(bind(listener, &origin.address.sa, origin.address.length), 0);
+    assert_int_equal(getsockname(listener, &origin.address.sa, &origin.address.length), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    return set_up_with_origin(state);
 }
 
 static int tear_down(void **state)
@@ -255,15 +272,11 @@ static void a_pipelined_upload_has_room(void **state)
     static const char body[] = "12345678";
     static char input[BUFFER_BYTES + sizeof(body)];
     struct fixture *f = *state;
-    struct addr peer, dead = origin.address;
+    struct addr peer;
     char got[16384] = "", drain[4096];
     size_t n = 0;
-    int listener = socket(AF_INET, SOCK_STREAM, 0), pair[2], fd = -1;
+    int pair[2], fd = -1;
 
-    assert_true(addr_parse(STR("127.0.0.1:0"), 0, &origin.address));
-    assert_int_equal(bind(listener, &origin.address.sa, origin.address.length), 0);
-    assert_int_equal(getsockname(listener, &origin.address.sa, &origin.address.length), 0);
-    assert_int_equal(listen(listener, 1), 0);
     for (size_t i = 0; i + 1 < HEADS; i++)
         write_padded(input + i * HEAD_BYTES, "GET /x HTTP/1.1\r\n" H "X: ", HEAD_BYTES);
     write_padded(input + (HEADS - 1) * HEAD_BYTES,
@@ -290,7 +303,6 @@ static void a_pipelined_upload_has_room(void **state)
         event_base_loop(f->worker.base, EVLOOP_ONCE);
     close(fd);
     close(listener);
-    origin.address = dead;
 }
 
 int main(void)
@@ -300,7 +312,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_unwanted_body_never_becomes_a_request, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(refusals_are_counted, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_pipelined_upload_has_room, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_pipelined_upload_has_room, set_up_listener, tear_down),
         cmocka_unit_test_setup_teardown(the_client_is_asked_to_go_while_draining, set_up,
                                         tear_down),
     };
