@@ -102,6 +102,10 @@ void balance_inherit(struct balance *b, size_t i, const struct balance *from, si
     atomic_store(&b->health[i].out_until_ms, atomic_load(&h->out_until_ms));
     atomic_store(&b->health[i].ramp_from_ms, atomic_load(&h->ramp_from_ms));
     atomic_store(&b->load[i].latency, atomic_load(&from->load[k].latency));
+    atomic_store(&b->load[i].failures, atomic_load(&from->load[k].failures));
+    atomic_store(&b->load[i].errors, atomic_load(&from->load[k].errors));
+    atomic_store(&b->ejected[i].reason, atomic_load(&from->ejected[k].reason));
+    atomic_store(&b->ejected[i].since_ms, atomic_load(&from->ejected[k].since_ms));
 }
 
 /* ---- Who may be asked ---- */

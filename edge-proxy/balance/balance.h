@@ -86,6 +86,38 @@ bool balance_has_other(const struct balance *b, uint64_t tried, int64_t now_ms);
 /* Whether somebody looks at latencies: else they need not be measured. */
 bool balance_wants_latency(const struct balance *b);
 
+/* ---- Results, and what follows from them ---- */
+
+enum balance_result {
+    BALANCE_NO_RESULT,     /* says nothing about the origin */
+    BALANCE_FINE,          /* an answer below 500 */
+    BALANCE_SERVER_ERROR,  /* another 5xx */
+    BALANCE_GATEWAY_ERROR, /* no answer, or 502, 503, 504 */
+    BALANCE_UNREACHABLE    /* no connection */
+};
+
+/* X(name, label, "origin is ejected: …") */
+#define BALANCE_REASONS(X)                                                \
+    X(FAILURES, "failures", "too many failures in a row")                 \
+    X(SERVER_ERRORS, "server-errors", "too many answers of 5xx in a row") \
+    X(OUTLIER, "outlier", "fails more often than the others")
+enum balance_reason {
+    BALANCE_NO_REASON,
+#define BALANCE_REASON_ENUM_(name, label, text) BALANCE_##name,
+    BALANCE_REASONS(BALANCE_REASON_ENUM_)
+#undef BALANCE_REASON_ENUM_
+};
+
+/* began_ms: of the request, by clock_coarse_ms. The reason if this ejects the origin. */
+enum balance_reason balance_note_result(struct balance *b, size_t i,
+                                        const struct config_ejection *c, enum balance_result result,
+                                        int64_t began_ms, int64_t now_ms);
+/* Looks at the results since the last look; those that it ejects, as bits. One thread. */
+uint64_t balance_find_outliers(struct balance *b, const struct config_ejection *c, int64_t now_ms);
+/* Of the ejection under way; BALANCE_NO_REASON: there is none. */
+enum balance_reason balance_ejected_why(const struct balance *b, size_t i, int64_t now_ms);
+int64_t balance_ejected_since(const struct balance *b, size_t i);
+
 /* ---- Retries ---- */
 
 /* false: the budget is used up. Else balance_end_retry when it is over. */

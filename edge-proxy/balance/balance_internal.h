@@ -15,7 +15,18 @@ struct balance_health {
 /* Written by every request. */
 struct balance_load {
     _Alignas(CACHE_LINE) _Atomic uint32_t in_flight;
+    _Atomic uint32_t failures, errors; /* in a row: no or a gateway's answer; any 5xx */
+    _Atomic uint32_t good, results;    /* since the last look for outliers */
     _Atomic uint64_t latency; /* a float of microseconds, and when it was taken: least_requests.c */
+};
+
+/* Read and written when somebody is ejected, and for status. */
+struct balance_ejected {
+    _Atomic bool is_ejecting;
+    uint32_t times; /* in a row; whoever is_ejecting may look */
+    int64_t last_until_ms;
+    _Atomic enum balance_reason reason;
+    _Atomic int64_t since_ms;
 };
 
 struct balance_endpoint {
@@ -42,6 +53,7 @@ struct balance {
     struct balance_endpoint endpoints[BALANCE_MAX];
     struct balance_health health[BALANCE_MAX];
     struct balance_load load[BALANCE_MAX];
+    struct balance_ejected ejected[BALANCE_MAX];
     _Alignas(CACHE_LINE) _Atomic uint32_t retries; /* under way */
     _Atomic uint64_t retry_second;                 /* a second, and how many began in it */
 };

@@ -114,6 +114,11 @@ static void finish_check(struct check *k, struct config_check *check, struct pla
     if (check->timeout_ms > check->interval_ms)
         conf_error(k->f, place, "check: timeout (%ums) is longer than interval (%ums)",
                    check->timeout_ms, check->interval_ms);
+    if ((check->body != NULL || check->body_pattern != NULL) &&
+        (check->path == NULL || strcmp(check->method, "HEAD") == 0))
+        conf_error(k->f, place,
+                   "check: no answer has a body to look into %s; add a path, or use GET",
+                   check->path == NULL ? "without a path" : "by HEAD");
 }
 
 /* The text has been checked. */

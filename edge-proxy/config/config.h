@@ -76,9 +76,21 @@ struct config_retry {
     uint32_t budget_percent, budget_min;
 };
 
+/* When an origin is left out for a while because of what became of requests. */
+struct config_ejection {
+    uint32_t failures, server_errors; /* in a row; 0: does not count */
+    uint32_t outlier_percent;         /* of the others' rate of success; 0: off */
+    uint32_t outlier_interval_ms, outlier_requests;
+    uint32_t base_ms, most_ms;
+    uint32_t most_percent; /* of the origins */
+};
+
 struct config_check {
-    const char *path, *host; /* GET path with this Host; path NULL: a TCP connect is enough */
+    const char *method, *path, *host; /* path NULL: a connection is enough */
+    const char *body;                 /* stands in the body; NULL: anything */
+    const char *body_pattern;         /* matches the body: POSIX extended */
     uint32_t interval_ms, timeout_ms;
+    uint32_t fast_interval_ms; /* while the state may be about to change */
     uint32_t rise, fall;
     uint16_t status_low, status_high; /* inclusive */
 };
@@ -90,6 +102,7 @@ struct config_pool {
     struct config_origin_tls tls;
     struct config_balance balance;
     struct config_retry retry;
+    struct config_ejection ejection;
     struct config_check check; /* interval_ms 0: no active checks */
     const char *host_header;   /* sent instead of the client's Host; NULL: the client's */
     bool is_hidden;            /* visitors must not learn what the origins are, nor where */

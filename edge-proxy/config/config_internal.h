@@ -86,6 +86,7 @@ struct check {
 extern const struct conf_choice config_tls_versions[];
 extern const struct conf_struct config_schema;
 extern const struct conf_struct config_pool_schema;
+extern const struct conf_struct config_balance_schema, config_retry_schema, config_ejection_schema;
 extern const struct conf_struct config_site_schema;
 extern const struct conf_struct config_tls_schema;
 extern const struct conf_struct config_page_schema;
@@ -99,6 +100,7 @@ const char *config_check_host_name(struct str *name);
 const char *config_check_authority(struct str text);
 const char *config_check_path(struct str path);
 const char *config_check_hash_key(struct str key);
+const char *config_check_pattern(struct str pattern);
 const char *config_check_prefix(struct str *prefix);
 /* Names and values of field lines that rules may touch; values with {variables}. */
 const char *config_check_field_name(struct str name);

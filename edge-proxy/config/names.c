@@ -2,6 +2,8 @@
 /* What hosts, paths and prefixes may look like. Each rule gives NULL, or what is wrong. */
 #include "edge-proxy/config/config_internal.h"
 
+#include <regex.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool is_letter_or_digit(uint8_t c)
@@ -148,6 +150,24 @@ const char *config_check_statuses(struct str *statuses)
         (!is_class && ((uint8_t)(s.p[1] - '0') > 9 || (uint8_t)(s.p[2] - '0') > 9)))
         return "is not a status of errors: 400 to 599, or 4xx or 5xx for all of them";
     return NULL;
+}
+
+/* As it will be compiled; the message is good until the next call. */
+const char *config_check_pattern(struct str pattern)
+{
+    static char said[128];
+    char *text = base_strndup(pattern.p, pattern.n), why[96];
+    regex_t re;
+    int v = regcomp(&re, text, REG_EXTENDED | REG_NOSUB);
+
+    free(text);
+    if (v == 0) {
+        regfree(&re);
+        return NULL;
+    }
+    regerror(v, &re, why, sizeof(why));
+    snprintf(said, sizeof(said), "is no regular expression: %s", why);
+    return said;
 }
 
 const char *config_check_prefix(struct str *prefix)

@@ -116,13 +116,42 @@ static const struct conf_struct ORIGIN_TLS = {
     .shorthand = "enabled",
 };
 
+static const struct conf_choice CHECK_METHODS[] = {
+    {"GET", 0},
+    {"HEAD", 0},
+    {"OPTIONS", 0},
+    {NULL, 0},
+};
+
 static const struct conf_field CHECK_FIELDS[] = {
     {
         .key = "path",
         .kind = CONF_STRING,
         .slot = CONF_ONE(struct config_check, path),
         .check = config_check_path,
-        .help = "What is asked for by GET. Absent: a connection that opens is enough.",
+        .help = "What is asked for. Absent: a connection that opens is enough.",
+    },
+    {
+        .key = "method",
+        .kind = CONF_WORD,
+        .slot = CONF_ONE(struct config_check, method),
+        .choices = CHECK_METHODS,
+        .preset = "GET",
+        .help = "By which method.",
+    },
+    {
+        .key = "body",
+        .kind = CONF_STRING,
+        .slot = CONF_ONE(struct config_check, body),
+        .help = "Text that a good answer has in its body, within the first 32 KiB.",
+    },
+    {
+        .key = "body-pattern",
+        .kind = CONF_STRING,
+        .slot = CONF_ONE(struct config_check, body_pattern),
+        .check = config_check_pattern,
+        .help = "A POSIX extended regular expression, see regex(7), that the same part of a good "
+                "answer's body matches.",
     },
     {
         .key = "host",
@@ -138,7 +167,18 @@ static const struct conf_field CHECK_FIELDS[] = {
         .preset = "2s",
         .min = "100ms",
         .max = "1h",
-        .help = "From one check of an origin to the next.",
+        .help = "From one check of an origin to the next, a tenth more or less, so that edges "
+                "do not check in step.",
+    },
+    {
+        .key = "fast-interval",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct config_check, fast_interval_ms),
+        .none = "off",
+        .min = "100ms",
+        .max = "1h",
+        .help = "The interval while checks disagree with the origin's state, until rise or fall "
+                "is reached; off: interval.",
     },
     {
         .key = "timeout",
@@ -186,155 +226,6 @@ static const struct conf_struct CHECK = {
     CONF_FIELDS(CHECK_FIELDS),
 };
 
-static const struct conf_choice POLICIES[] = {
-    {"round-robin", CONFIG_POLICY_ROUND_ROBIN},
-    {"least-requests", CONFIG_POLICY_LEAST_REQUESTS},
-    {"hash", CONFIG_POLICY_HASH},
-    {NULL, 0},
-};
-
-static const struct conf_field BALANCE_FIELDS[] = {
-    {
-        .key = "policy",
-        .kind = CONF_ENUM,
-        .slot = CONF_ONE(struct config_balance, policy),
-        .choices = POLICIES,
-        .preset = "round-robin",
-        .help = "round-robin: in turns, by weight. least-requests: of two that are drawn by "
-                "weight, the one whose requests under way times latency is less. hash: requests "
-                "with equal keys go to one origin; when it is out, only its keys move. May stand "
-                "for the whole section: balance: least-requests.",
-    },
-    {
-        .key = "hash-key",
-        .kind = CONF_STRING,
-        .slot = CONF_ONE(struct config_balance, hash_key),
-        .preset = "path",
-        .check = config_check_hash_key,
-        .help = "What hash looks at: client (the visitor's address), path (without its query), "
-                "header NAME, or cookie NAME. Requests that lack it go to any origin.",
-    },
-    {
-        .key = "hash-bound",
-        .kind = CONF_NUMBER,
-        .slot = CONF_ONE(struct config_balance, factor_percent),
-        .none = "off",
-        .min = "101",
-        .max = "100000",
-        .unit = "percent",
-        .help = "An origin with more than so many percent of its fair part of all requests under "
-                "way is passed over for the key's next choice, so that one popular key cannot sink "
-                "one origin. 125 to 200 are usual; off: keys stay whatever the load.",
-    },
-    {
-        .key = "latency-decay",
-        .kind = CONF_DURATION_MS,
-        .slot = CONF_ONE(struct config_balance, decay_ms),
-        .preset = "10s",
-        .min = "10ms",
-        .max = "1h",
-        .help = "least-requests: how fast an origin's latency is forgotten. A rise counts at once.",
-    },
-    {
-        .key = "slow-start",
-        .kind = CONF_DURATION_MS,
-        .slot = CONF_ONE(struct config_balance, slow_start_ms),
-        .none = "off",
-        .min = "100ms",
-        .max = "1h",
-        .help = "An origin that comes back, or is added by a reload, begins with a tenth of its "
-                "share and has all of it after so long.",
-    },
-    {
-        .key = "spill-below",
-        .kind = CONF_NUMBER,
-        .slot = CONF_ONE(struct config_balance, spill_percent),
-        .preset = "70",
-        .max = "100",
-        .unit = "percent",
-        .help = "While less than so many percent of a group's weight can be asked, the group gets "
-                "less than all requests, in proportion, and the next priority the rest. 0: the "
-                "next priority is used only when nobody of this one is left.",
-    },
-    {
-        .key = "panic-below",
-        .kind = CONF_NUMBER,
-        .slot = CONF_ONE(struct config_balance, panic_percent),
-        .preset = "0",
-        .max = "100",
-        .unit = "percent",
-        .help = "While less than so many percent of the pool's weight can be asked, health is "
-                "taken for a mistake of the checks, and all origins are asked; status tells it. "
-                "0: never, and a pool whose origins are all down answers 503.",
-    },
-};
-static const struct conf_struct BALANCE = {
-    .what = "balance",
-    .size = sizeof(struct config_balance),
-    CONF_FIELDS(BALANCE_FIELDS),
-    .shorthand = "policy",
-};
-
-static const struct conf_field RETRY_FIELDS[] = {
-    {
-        .key = "attempts",
-        .kind = CONF_NUMBER,
-        .slot = CONF_ONE(struct config_retry, attempts),
-        .preset = "3",
-        .min = "1",
-        .max = "10",
-        .help = "So often is a request sent at most, each time to another origin. What no origin "
-                "has seen of may always be sent again, what one has only if its method is "
-                "idempotent and nothing of an answer came. May stand for the whole section.",
-    },
-    {
-        .key = "on-status",
-        .kind = CONF_NUMBER,
-        .slot = CONF_LIST(struct config_retry, statuses, n_statuses),
-        .min = "500",
-        .max = "599",
-        .max_items = 100,
-        .help = "Answers to idempotent requests that are not passed on while another origin can "
-                "be asked, such as [502, 503, 504].",
-    },
-    {
-        .key = "try-timeout",
-        .kind = CONF_DURATION_MS,
-        .slot = CONF_ONE(struct config_retry, try_timeout_ms),
-        .none = "off",
-        .min = "10ms",
-        .max = "1h",
-        .help = "One attempt, from its start to the head of the answer, gets so long; then the "
-                "next begins. off: connect-timeout and first-byte-timeout alone.",
-    },
-    {
-        .key = "budget",
-        .kind = CONF_NUMBER,
-        .slot = CONF_ONE(struct config_retry, budget_percent),
-        .preset = "20",
-        .max = "100",
-        .unit = "percent",
-        .help = "Of the pool's requests under way, so many may be repetitions of what an origin "
-                "has already seen. Beyond that failures are passed on, or a pool in trouble would "
-                "get a multiple of its load.",
-    },
-    {
-        .key = "budget-min",
-        .kind = CONF_NUMBER,
-        .slot = CONF_ONE(struct config_retry, budget_min),
-        .preset = "10",
-        .max = "1000000",
-        .unit = "per second",
-        .help = "So many repetitions are within the budget in any case.",
-    },
-};
-static const struct conf_struct RETRY = {
-    .what = "retry",
-    .size = sizeof(struct config_retry),
-    CONF_FIELDS(RETRY_FIELDS),
-    .shorthand = "attempts",
-};
-
 static const struct conf_field POOL_FIELDS[] = {
     {
         .key = "origins",
@@ -351,15 +242,22 @@ static const struct conf_field POOL_FIELDS[] = {
         .key = "balance",
         .kind = CONF_STRUCT,
         .slot = CONF_ONE(struct file_pool, pool.balance),
-        .of = &BALANCE,
+        .of = &config_balance_schema,
         .help = "Which of the origins is asked.",
     },
     {
         .key = "retry",
         .kind = CONF_STRUCT,
         .slot = CONF_ONE(struct file_pool, pool.retry),
-        .of = &RETRY,
+        .of = &config_retry_schema,
         .help = "When a request is sent to another origin.",
+    },
+    {
+        .key = "ejection",
+        .kind = CONF_STRUCT,
+        .slot = CONF_ONE(struct file_pool, pool.ejection),
+        .of = &config_ejection_schema,
+        .help = "When an origin is left out for a while because of what became of requests.",
     },
     {
         .key = "tls",

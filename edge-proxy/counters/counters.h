@@ -70,6 +70,12 @@
       "Of those, because of the status of an answer.")                                             \
     X(UPSTREAM_RETRY_REFUSED, "edge_upstream_retries_refused_total",                               \
       "Requests that were not sent again because the budget was used up.")                         \
+    X(EJECTED_FAILURES, "edge_upstream_ejections_total{reason=\"failures\"}",                      \
+      "Origins left out for a while.")                                                             \
+    X(EJECTED_SERVER_ERRORS, "edge_upstream_ejections_total{reason=\"server-errors\"}",            \
+      "Origins left out for a while.")                                                             \
+    X(EJECTED_OUTLIER, "edge_upstream_ejections_total{reason=\"outlier\"}",                        \
+      "Origins left out for a while.")                                                             \
     X(UPSTREAM_CONNECT_FAILED, EDGE_UPSTREAM_ "{reason=\"connect\"}",                              \
       "Exchanges with origins that failed.")                                                       \
     X(UPSTREAM_CONNECT_TIMEOUT, EDGE_UPSTREAM_ "{reason=\"connect-timeout\"}",                     \

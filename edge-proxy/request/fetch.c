@@ -146,7 +146,9 @@ void fetch_start(struct request *r)
                               .is_fresh_wanted = r->is_fresh_wanted,
                               .is_upgrade = r->is_upgrade,
                           });
-    if (pool->retry.try_timeout_ms != 0 && upstream_failure(r->x) == UPSTREAM_FINE)
+    /* A body can be sent once; how long it takes is the visitor's to say. */
+    if (pool->retry.try_timeout_ms != 0 && r->framing.body == HTTP_BODY_NONE &&
+        upstream_failure(r->x) == UPSTREAM_FINE)
         wheel_set(&request_flow(r)->wheel, &r->try_timer, pool->retry.try_timeout_ms,
                   on_try_timeout);
 }

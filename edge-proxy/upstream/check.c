@@ -4,14 +4,16 @@
 
 #include "common/clock/clock.h"
 #include "common/log/log.h"
+#include "common/siphash/siphash.h"
 
+#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What a probe reads of an answer: the head, and no body. */
-enum { PROBE_BYTES = 16384, PROBE_REASON = UPSTREAM_REASON_BYTES };
+/* What a probe reads of an answer at most. */
+enum { PROBE_HEAD_BYTES = 16384, PROBE_BODY_BYTES = 32768, PROBE_REASON = UPSTREAM_REASON_BYTES };
 
-enum probe_step { PROBE_OPEN, PROBE_SEND, PROBE_READ };
+enum probe_step { PROBE_OPEN, PROBE_SEND, PROBE_READ, PROBE_READ_BODY };
 
 struct probe {
     struct upstream_checks *checks;
@@ -21,8 +23,17 @@ struct probe {
     enum probe_step step;
     struct dial_conn *c; /* NULL: nothing is open */
     char *request;
-    size_t request_bytes, sent, got;
-    char *answer; /* PROBE_BYTES, while open */
+    size_t request_bytes, sent;
+    struct buffer *answer; /* while open */
+    struct body body;
+    const regex_t *pattern; /* of the pool; NULL: none */
+};
+
+/* Looks for outliers among a pool's origins, each interval. */
+struct watch {
+    struct upstream_checks *checks;
+    struct upstream_pool *pool;
+    struct wheel_timer timer;
 };
 
 struct upstream_checks {
@@ -30,6 +41,11 @@ struct upstream_checks {
     struct dial_worker *dial;
     struct probe *probes;
     size_t n;
+    struct watch *watches;
+    size_t n_watches;
+    regex_t **patterns; /* by pool; NULL: it has none */
+    size_t n_pools;
+    uint64_t random;
     void (*on_change)(void *arg);
     void *arg;
 };
@@ -77,15 +93,32 @@ static void close_probe(struct probe *p)
         return;
     dial_close(p->c);
     p->c = NULL;
-    free(p->answer);
+    buffer_give(p->checks->w, p->answer);
     p->answer = NULL;
+}
+
+/* A tenth more or less, so that neither the edges nor the origins come to be asked in step. */
+static uint32_t jitter(struct upstream_checks *c, uint32_t ms)
+{
+    c->random = c->random * 6364136223846793005u + 1442695040888963407u;
+    return ms - ms / 10 + (uint32_t)((c->random >> 33) % (ms / 5 + 1));
+}
+
+static uint32_t next_interval(const struct probe *p)
+{
+    const struct config_check *check = &p->pool->config->check;
+    bool is_changing =
+        p->origin->is_run_good == balance_is_down(p->pool->balance, p->origin->index);
+
+    return jitter(p->checks, is_changing && check->fast_interval_ms != 0 ? check->fast_interval_ms
+                                                                         : check->interval_ms);
 }
 
 static void finish_probe(struct probe *p, bool is_good, const char *reason)
 {
     close_probe(p);
     note_result(p, is_good, reason);
-    wheel_set(&p->checks->w->wheel, &p->timer, p->pool->config->check.interval_ms, start_probe);
+    wheel_set(&p->checks->w->wheel, &p->timer, next_interval(p), start_probe);
 }
 
 static void on_probe_timeout(struct wheel_timer *t)
@@ -94,6 +127,7 @@ static void on_probe_timeout(struct wheel_timer *t)
         [PROBE_OPEN] = "connect timeout",
         [PROBE_SEND] = "timeout",
         [PROBE_READ] = "no answer in time",
+        [PROBE_READ_BODY] = "no whole body in time",
     };
     struct probe *p = CONTAINER_OF(t, struct probe, timer);
 
@@ -119,42 +153,115 @@ static void probe_send(struct probe *p)
     }
 }
 
+/* All of the body that is looked at is there. */
+static void judge_body(struct probe *p)
+{
+    const struct config_check *check = &p->pool->config->check;
+    struct str data = {"", 0};
+    regmatch_t all;
+
+    (void)body_peek(&p->body, p->answer, &data);
+    if (http_is_refusal(p->body.failure) ||
+        (p->body.is_eof && !p->body.is_ended && p->body.kind != HTTP_BODY_UNTIL_CLOSE)) {
+        finish_probe(p, false, "the body broke off");
+        return;
+    }
+    data.n = data.n < PROBE_BODY_BYTES ? data.n : PROBE_BODY_BYTES;
+    all = (regmatch_t){.rm_so = 0, .rm_eo = (regoff_t)data.n};
+    if (check->body != NULL && memmem(data.p, data.n, check->body, strlen(check->body)) == NULL)
+        finish_probe(p, false, "the body lacks the text");
+    else if (p->pattern != NULL && regexec(p->pattern, data.p, 1, &all, REG_STARTEND) != 0)
+        finish_probe(p, false, "the body does not match");
+    else
+        finish_probe(p, true, "");
+}
+
+/* true: judged. */
+static bool look_at_body(struct probe *p)
+{
+    struct str data = {"", 0};
+    enum body_verdict v = body_peek(&p->body, p->answer, &data);
+
+    if (v == BODY_WAIT || (v == BODY_DATA && !p->body.is_ended && !p->body.is_eof &&
+                           data.n < PROBE_BODY_BYTES && !http_is_refusal(p->body.failure)))
+        return false;
+    judge_body(p);
+    return true;
+}
+
 static void judge_head(struct probe *p, const struct http_head *head)
 {
     const struct config_check *check = &p->pool->config->check;
+    struct http_framing framing;
     char reason[PROBE_REASON];
 
-    if (head->status >= check->status_low && head->status <= check->status_high) {
+    if (head->status < check->status_low || head->status > check->status_high) {
+        snprintf(reason, sizeof(reason), "status %u", head->status);
+        finish_probe(p, false, reason);
+    } else if (check->body == NULL && p->pattern == NULL) {
         finish_probe(p, true, "");
-        return;
+    } else if (http_is_refusal(http_response_framing(head, HTTP_METHOD_GET, &framing))) {
+        finish_probe(p, false, "not valid HTTP");
+    } else {
+        p->answer->start += head->head_bytes;
+        body_start(&p->body, p->answer, framing.body, framing.length);
+        p->step = PROBE_READ_BODY;
+        (void)look_at_body(p);
     }
-    snprintf(reason, sizeof(reason), "status %u", head->status);
-    finish_probe(p, false, reason);
+}
+
+/* Interim responses are no answer yet (RFC 9110 section 15.2). */
+static void look_at_head(struct probe *p)
+{
+    struct http_head *head = base_zalloc(1, sizeof(*head));
+    struct str data = buffer_data(p->answer);
+    enum http_verdict v;
+
+    for (;;) {
+        http_head_clear(head);
+        v = http_parse_response(head, p->answer->bytes + p->answer->start, data.n,
+                                &HTTP_LIMITS_DEFAULT);
+        if (v != HTTP_DONE || head->status >= 200)
+            break;
+        p->answer->start += head->head_bytes;
+        data = buffer_data(p->answer);
+    }
+    if (v == HTTP_DONE)
+        judge_head(p, head);
+    else if (v != HTTP_MORE || p->answer->end >= PROBE_HEAD_BYTES)
+        finish_probe(p, false, "not valid HTTP");
+    free(head);
+}
+
+static void end_of_answer(struct probe *p, enum wire_verdict w)
+{
+    if (p->step == PROBE_READ) {
+        finish_probe(p, false, "closed without an answer");
+    } else if (w == WIRE_ERROR) {
+        finish_probe(p, false, "the body broke off");
+    } else {
+        body_set_eof(&p->body);
+        judge_body(p);
+    }
 }
 
 static void probe_read(struct probe *p)
 {
-    struct http_head *head;
-    size_t n;
-    enum wire_verdict w;
-    enum http_verdict v;
+    struct buffer *b = p->answer;
+    size_t room = p->step == PROBE_READ ? PROBE_HEAD_BYTES - b->end : body_room(&p->body, b), n;
+    enum wire_verdict w = wire_read(p->checks->w, dial_wire(p->c), b->bytes + b->end, room, &n);
 
-    w = wire_read(p->checks->w, dial_wire(p->c), p->answer + p->got, PROBE_BYTES - p->got, &n);
-    p->got += n;
     if (w == WIRE_AGAIN_READ || w == WIRE_AGAIN_WRITE)
         return;
     if (w != WIRE_OK) {
-        finish_probe(p, false, "closed without an answer");
+        end_of_answer(p, w);
         return;
     }
-    head = base_zalloc(1, sizeof(*head));
-    http_head_clear(head);
-    v = http_parse_response(head, p->answer, p->got, &HTTP_LIMITS_DEFAULT);
-    if (v == HTTP_DONE)
-        judge_head(p, head);
-    else if (v != HTTP_MORE || p->got == PROBE_BYTES)
-        finish_probe(p, false, "not valid HTTP");
-    free(head);
+    b->end += (uint32_t)n;
+    if (p->step == PROBE_READ)
+        look_at_head(p);
+    else
+        (void)look_at_body(p);
 }
 
 static void on_event(void *arg, short what)
@@ -164,7 +271,9 @@ static void on_event(void *arg, short what)
     if (p->step == PROBE_SEND)
         probe_send(p);
     else
-        probe_read(p);
+        do
+            probe_read(p);
+        while (p->c != NULL && wire_has_pending(dial_wire(p->c)));
 }
 
 static void on_open(void *arg, dial_why why)
@@ -215,9 +324,9 @@ static void start_probe(struct wheel_timer *t)
         finish_probe(p, false, dial_why_text(why, reason));
         return;
     }
-    p->answer = base_alloc(PROBE_BYTES);
+    p->answer = buffer_take(p->checks->w);
     p->step = PROBE_OPEN;
-    p->sent = p->got = 0;
+    p->sent = 0;
     wheel_set(&p->checks->w->wheel, &p->timer, timeout_ms, on_probe_timeout);
 }
 
@@ -233,9 +342,9 @@ static char *make_request(const struct upstream_pool *pool, const struct upstrea
         return NULL;
     if (host == NULL)
         host = addr_format(&o->config->address, address);
-    return base_printf("GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: edge-proxy-check\r\n"
+    return base_printf("%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: edge-proxy-check\r\n"
                        "Accept: */*\r\nConnection: close\r\n\r\n",
-                       check->path, host);
+                       check->method, check->path, host);
 }
 
 static size_t count_checked(const struct upstream_pools *pools)
@@ -249,7 +358,7 @@ static size_t count_checked(const struct upstream_pools *pools)
 }
 
 static void add_probe(struct upstream_checks *c, const struct upstream_pool *pool,
-                      struct upstream_origin *o)
+                      struct upstream_origin *o, const regex_t *pattern)
 {
     struct probe *p = &c->probes[c->n++];
     uint32_t interval_ms = pool->config->check.interval_ms;
@@ -259,8 +368,43 @@ static void add_probe(struct upstream_checks *c, const struct upstream_pool *poo
     p->origin = o;
     p->request = make_request(pool, o);
     p->request_bytes = p->request != NULL ? strlen(p->request) : 0;
+    p->pattern = pattern;
     /* At once where nothing is known; else spread over the interval. */
     wheel_set(&c->w->wheel, &p->timer, o->is_checked ? c->n * 37 % interval_ms : 0, start_probe);
+}
+
+static void look_for_outliers(struct wheel_timer *t)
+{
+    struct watch *w = CONTAINER_OF(t, struct watch, timer);
+    const struct config_ejection *c = &w->pool->config->ejection;
+    uint64_t found = balance_find_outliers(w->pool->balance, c, clock_coarse_ms());
+
+    for (; found != 0; found &= found - 1)
+        origin_tell_ejection(&w->pool->origins[__builtin_ctzll(found)], w->checks->w,
+                             BALANCE_OUTLIER);
+    wheel_set(&w->checks->w->wheel, t, c->outlier_interval_ms, look_for_outliers);
+}
+
+static void add_watch(struct upstream_checks *c, struct upstream_pool *pool)
+{
+    struct watch *w = &c->watches[c->n_watches++];
+
+    w->checks = c;
+    w->pool = pool;
+    wheel_set(&c->w->wheel, &w->timer, pool->config->ejection.outlier_interval_ms,
+              look_for_outliers);
+}
+
+/* It has compiled when the configuration was read. */
+static regex_t *compile(const char *pattern)
+{
+    regex_t *re;
+
+    if (pattern == NULL)
+        return NULL;
+    re = base_alloc(sizeof(*re));
+    ensure(regcomp(re, pattern, REG_EXTENDED) == 0);
+    return re;
 }
 
 struct upstream_checks *upstream_checks_start(struct worker *w, struct upstream_pools *pools,
@@ -270,12 +414,19 @@ struct upstream_checks *upstream_checks_start(struct worker *w, struct upstream_
 
     *c = (struct upstream_checks){.w = w, .on_change = on_change, .arg = arg};
     c->dial = dial_worker_new(w, NULL);
+    c->random = siphash_key_random().k0;
     c->probes = base_zalloc(count_checked(pools) + 1, sizeof(*c->probes));
+    c->watches = base_zalloc(pools->n + 1, sizeof(*c->watches));
+    c->patterns = base_zalloc(pools->n + 1, sizeof(*c->patterns));
+    c->n_pools = pools->n;
     for (size_t i = 0; i < pools->n; i++) {
         struct upstream_pool *pool = &pools->pools[i];
 
+        c->patterns[i] = compile(pool->config->check.body_pattern);
         for (size_t k = 0; pool->config->check.interval_ms != 0 && k < pool->n_origins; k++)
-            add_probe(c, pool, &pool->origins[k]);
+            add_probe(c, pool, &pool->origins[k], c->patterns[i]);
+        if (pool->config->ejection.outlier_percent != 0)
+            add_watch(c, pool);
     }
     return c;
 }
@@ -288,6 +439,15 @@ void upstream_checks_stop(struct upstream_checks *c)
         free(c->probes[i].request);
     }
     dial_worker_free(c->dial);
+    for (size_t i = 0; i < c->n_watches; i++)
+        wheel_clear(&c->w->wheel, &c->watches[i].timer);
+    for (size_t i = 0; i < c->n_pools; i++) {
+        if (c->patterns[i] != NULL)
+            regfree(c->patterns[i]);
+        free(c->patterns[i]);
+    }
+    free(c->patterns);
+    free(c->watches);
     free(c->probes);
     free(c);
 }

@@ -17,10 +17,10 @@ static const struct {
     uint16_t status;
     enum counter counter;
     const char *label;
-    bool is_origins;
+    enum balance_result result;
 } failures[] = {
-#define FAILURE_ROW_(name, status, counter, label, blame) \
-    [UPSTREAM_FAILED_##name] = {status, COUNT_##counter, label, blame},
+#define FAILURE_ROW_(name, status, counter, label, result) \
+    [UPSTREAM_FAILED_##name] = {status, COUNT_##counter, label, BALANCE_##result},
     UPSTREAM_FAILURES(FAILURE_ROW_)
 #undef FAILURE_ROW_
 };
@@ -57,16 +57,30 @@ static void note_latency(struct upstream_exchange *x, int64_t least_us)
     x->started_us = 0;
 }
 
+/* What nothing was sent of is judged by the connection alone: a visitor's head that grew too long
+ * on the way is no fault of the origin's, nor is a kept connection that it had just closed. */
+static enum balance_result result_of(const struct upstream_exchange *x, enum upstream_failure why)
+{
+    enum balance_result result = x->has_head ? BALANCE_NO_RESULT : failures[why].result;
+
+    if (result == BALANCE_GATEWAY_ERROR && (!x->has_sent || (x->is_reused && !x->has_answered)))
+        return why == UPSTREAM_FAILED_FIRST_BYTE ? result : BALANCE_NO_RESULT;
+    return result;
+}
+
 static void fail(struct upstream_exchange *x, enum upstream_failure why)
 {
+    enum balance_result result = result_of(x, why);
+
     if (x->failure != UPSTREAM_FINE)
         return;
-    note_latency(x, BALANCE_FAILED_US);
     x->failure = why;
     x->step = STEP_OVER;
     worker_count(x->u->w, failures[why].counter);
-    if (failures[why].is_origins)
-        origin_note_failure(x->origin);
+    if (result != BALANCE_NO_RESULT) {
+        note_latency(x, BALANCE_FAILED_US);
+        origin_note(x->origin, x->u->w, result, x->began_ms);
+    }
     drop_conn(x);
 }
 
@@ -108,6 +122,13 @@ static void start_tunnel(struct upstream_exchange *x)
     x->is_request_sent = false;
 }
 
+static enum balance_result result_of_status(unsigned status)
+{
+    if (status < 500)
+        return BALANCE_FINE;
+    return status >= 502 && status <= 504 ? BALANCE_GATEWAY_ERROR : BALANCE_SERVER_ERROR;
+}
+
 static void start_body(struct upstream_exchange *x)
 {
     enum http_verdict v = http_response_framing(&x->head, x->r.method, &x->framing);
@@ -117,6 +138,7 @@ static void start_body(struct upstream_exchange *x)
         return;
     }
     note_latency(x, 1);
+    origin_note(x->origin, x->u->w, result_of_status(x->head.status), x->began_ms);
     x->has_head = true;
     x->in->start += x->head.head_bytes;
     if (x->head.status == 101)
@@ -233,7 +255,6 @@ static enum step_result step_send_head(struct upstream_exchange *x, short what)
     struct writer w = writer_of(worker->scratch, BUFFER_BYTES);
     enum wire_verdict v;
 
-    origin_note_success(x->origin);
     x->r.ops->write_head(x->r.arg, &w);
     if (w.is_full) { /* our own additions made a head near the limit too long */
         fail(x, UPSTREAM_FAILED_PROTOCOL);
@@ -298,7 +319,7 @@ static void fail_open(struct upstream_exchange *x, dial_why why)
 {
     enum upstream_failure f = failure_of(why);
 
-    if (failures[f].is_origins) /* our own limits are not */
+    if (failures[f].result != BALANCE_NO_RESULT) /* our own limits say nothing of it */
         atomic_store_explicit(&x->origin->why, why, memory_order_relaxed);
     fail(x, f);
 }
@@ -310,6 +331,8 @@ static void on_open(void *arg, dial_why why)
     if (why != 0) {
         fail_open(x, why);
     } else {
+        if (atomic_load_explicit(&x->origin->why, memory_order_relaxed) != 0)
+            atomic_store_explicit(&x->origin->why, 0, memory_order_relaxed);
         x->step = STEP_SEND_HEAD;
         run(x, 0);
     }
@@ -398,6 +421,7 @@ struct upstream_exchange *upstream_start(struct upstream_worker *u,
     x->pool = &r->pools->pools[r->pool];
     ensure(r->pool < r->pools->n && r->pool < u->n_turns);
     x->origin = pool_pick(u, r);
+    x->began_ms = clock_coarse_ms();
     if (balance_wants_latency(x->pool->balance))
         x->started_us = clock_mono_us();
     if (x->origin == NULL)

@@ -3,7 +3,9 @@
 #include "edge-proxy/upstream/upstream_internal.h"
 
 #include "common/clock/clock.h"
+#include "common/log/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,7 +50,6 @@ static void inherit_state(struct upstream_origin *o, const struct upstream_origi
     o->changed_ms = old->changed_ms;
     atomic_store(&o->why, atomic_load(&old->why));
     memcpy(o->reason, old->reason, sizeof(o->reason));
-    atomic_store(&o->failures, atomic_load(&old->failures));
     balance_inherit(o->pool->balance, o->index, old->pool->balance, old->index);
     if (!is_active) { /* nobody would ever bring it up again */
         balance_set_down(o->pool->balance, o->index, false, o->changed_ms);
@@ -145,20 +146,35 @@ struct upstream_origin *pool_pick(struct upstream_worker *u, const struct upstre
     return i < 0 ? NULL : &p->origins[i];
 }
 
-void origin_note_failure(struct upstream_origin *o)
-{
-    uint32_t n = atomic_fetch_add_explicit(&o->failures, 1, memory_order_relaxed) + 1;
+static const char *const EJECTION_TEXTS[] = {
+#define REASON_ROW_(name, label, text) [BALANCE_##name] = text,
+    BALANCE_REASONS(REASON_ROW_)
+#undef REASON_ROW_
+};
 
-    if (n >= UPSTREAM_AVOID_AFTER)
-        balance_eject(o->pool->balance, o->index, clock_coarse_ms() + UPSTREAM_AVOID_MS);
+void origin_tell_ejection(const struct upstream_origin *o, struct worker *w,
+                          enum balance_reason reason)
+{
+    char text[TEXT_SHORT];
+    int64_t left_ms = balance_ejected_until(o->pool->balance, o->index) - clock_coarse_ms();
+
+    worker_count(w, COUNT_EJECTED_FAILURES + (reason - BALANCE_FAILURES));
+    log_warn("upstream", "origin is ejected pool=%s origin=%s reason=\"%s\" for=%s",
+             o->pool->config->name, o->config->name, EJECTION_TEXTS[reason],
+             text_format_duration_ms(left_ms > 0 ? (uint64_t)left_ms : 0, text));
 }
 
-void origin_note_success(struct upstream_origin *o)
+void origin_note(struct upstream_origin *o, struct worker *w, enum balance_result result,
+                 int64_t began_ms)
 {
-    if (atomic_load_explicit(&o->failures, memory_order_relaxed) == 0)
+    enum balance_reason reason;
+
+    if (result == BALANCE_NO_RESULT)
         return;
-    atomic_store_explicit(&o->failures, 0, memory_order_relaxed);
-    balance_eject(o->pool->balance, o->index, 0);
+    reason = balance_note_result(o->pool->balance, o->index, &o->pool->config->ejection, result,
+                                 began_ms, clock_coarse_ms());
+    if (reason != BALANCE_NO_REASON)
+        origin_tell_ejection(o, w, reason);
 }
 
 bool upstream_has_other(const struct upstream_pools *all, uint16_t pool, uint64_t tried)
@@ -205,11 +221,17 @@ size_t upstream_count_origins(const struct upstream_pools *all)
     return n;
 }
 
-static bool is_origin_up(const struct upstream_pool *p, const struct upstream_origin *o)
+static void tell_ejection(const struct upstream_origin *o, enum balance_reason why,
+                          char out[UPSTREAM_WHY_TEXT])
 {
-    if (p->config->check.interval_ms != 0)
-        return !balance_is_down(p->balance, o->index);
-    return balance_is_usable(p->balance, o->index, clock_coarse_ms());
+    dial_why cause = atomic_load_explicit(&o->why, memory_order_relaxed);
+    char text[DIAL_WHY_TEXT];
+
+    if (why == BALANCE_FAILURES && cause != 0)
+        snprintf(out, UPSTREAM_WHY_TEXT, "%s: %.80s", EJECTION_TEXTS[why],
+                 dial_why_text(cause, text));
+    else
+        snprintf(out, UPSTREAM_WHY_TEXT, "%s", EJECTION_TEXTS[why]);
 }
 
 void upstream_origin_state(const struct upstream_pools *all, size_t i,
@@ -217,26 +239,36 @@ void upstream_origin_state(const struct upstream_pools *all, size_t i,
 {
     const struct upstream_pool *p = all->pools;
     const struct upstream_origin *o;
+    int64_t now_ms = clock_coarse_ms();
+    enum balance_reason why;
 
     for (; i >= p->n_origins; p++)
         i -= p->n_origins;
     o = &p->origins[i];
+    why = balance_ejected_why(p->balance, i, now_ms);
     *out = (struct upstream_origin_state){
         .pool = p->config->name,
         .name = o->config->name,
-        .is_up = is_origin_up(p, o),
+        .is_up = balance_is_usable(p->balance, i, now_ms),
         .reason = o->reason,
         .since_ms = (uint64_t)(clock_mono_ms() - o->changed_ms),
-        .connections = balance_in_flight(p->balance, o->index),
-        .share_permille = balance_ramp_permille(p->balance, o->index, clock_coarse_ms()),
-        .is_panic = balance_is_panicking(p->balance, clock_coarse_ms()),
+        .connections = balance_in_flight(p->balance, i),
+        .share_permille = balance_ramp_permille(p->balance, i, now_ms),
+        .is_panic = balance_is_panicking(p->balance, now_ms),
     };
-    if (!out->is_up && p->config->check.interval_ms == 0) {
-        int64_t began = balance_ejected_until(p->balance, o->index) - UPSTREAM_AVOID_MS;
-
-        out->reason = dial_why_text(atomic_load(&o->why), out->why);
-        out->since_ms = (uint64_t)(clock_coarse_ms() - began);
+    if (why != BALANCE_NO_REASON && !balance_is_down(p->balance, i)) {
+        tell_ejection(o, why, out->why);
+        out->reason = out->why;
+        out->since_ms = (uint64_t)(now_ms - balance_ejected_since(p->balance, i));
     }
+}
+
+/* Where there are checks, they decide; ejections are a guess. */
+static bool is_origin_up(const struct upstream_pool *p, const struct upstream_origin *o)
+{
+    if (p->config->check.interval_ms != 0)
+        return !balance_is_down(p->balance, o->index);
+    return balance_is_usable(p->balance, o->index, clock_coarse_ms());
 }
 
 bool upstream_is_pool_up(const struct upstream_pools *all, uint16_t pool)

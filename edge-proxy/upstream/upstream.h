@@ -13,6 +13,7 @@
 #define EDGE_PROXY_UPSTREAM_H
 
 #include "common/error/error.h"
+#include "edge-proxy/balance/balance.h"
 #include "edge-proxy/config/config.h"
 #include "edge-proxy/flow/flow.h"
 
@@ -69,22 +70,22 @@ void upstream_worker_free(struct upstream_worker *u);
 
 /* ---- Exchanges ---- */
 
-/* X(name, status for the client, counter, label, is the origin to blame) */
-#define UPSTREAM_FAILURES(X)                                                   \
-    X(NONE_UP, 503, UPSTREAM_NONE_UP, "no origin up", false)                   \
-    X(NO_FILES, 503, UPSTREAM_NO_FILES, "no file descriptor left", false)      \
-    X(CONNECT, 502, UPSTREAM_CONNECT_FAILED, "connect failed", true)           \
-    X(CONNECT_TIMEOUT, 504, UPSTREAM_CONNECT_TIMEOUT, "connect timeout", true) \
-    X(TLS, 502, UPSTREAM_TLS, "tls failed", true)                              \
-    X(RESET, 502, UPSTREAM_RESET, "closed without an answer", false)           \
-    X(FIRST_BYTE, 504, UPSTREAM_FIRST_BYTE, "no answer in time", false)        \
-    X(IDLE, 504, UPSTREAM_IDLE, "stalled", false)                              \
-    X(TRUNCATED, 502, UPSTREAM_TRUNCATED, "broken off", false)                 \
-    X(PROTOCOL, 502, UPSTREAM_PROTOCOL, "not valid HTTP", false)
+/* X(name, status for the client, counter, label, what it says about the origin) */
+#define UPSTREAM_FAILURES(X)                                                          \
+    X(NONE_UP, 503, UPSTREAM_NONE_UP, "no origin up", NO_RESULT)                      \
+    X(NO_FILES, 503, UPSTREAM_NO_FILES, "no file descriptor left", NO_RESULT)         \
+    X(CONNECT, 502, UPSTREAM_CONNECT_FAILED, "connect failed", UNREACHABLE)           \
+    X(CONNECT_TIMEOUT, 504, UPSTREAM_CONNECT_TIMEOUT, "connect timeout", UNREACHABLE) \
+    X(TLS, 502, UPSTREAM_TLS, "tls failed", UNREACHABLE)                              \
+    X(RESET, 502, UPSTREAM_RESET, "closed without an answer", GATEWAY_ERROR)          \
+    X(FIRST_BYTE, 504, UPSTREAM_FIRST_BYTE, "no answer in time", GATEWAY_ERROR)       \
+    X(IDLE, 504, UPSTREAM_IDLE, "stalled", NO_RESULT)                                 \
+    X(TRUNCATED, 502, UPSTREAM_TRUNCATED, "broken off", NO_RESULT)                    \
+    X(PROTOCOL, 502, UPSTREAM_PROTOCOL, "not valid HTTP", GATEWAY_ERROR)
 
 enum upstream_failure {
     UPSTREAM_FINE,
-#define UPSTREAM_ENUM_(name, status, counter, label, blame) UPSTREAM_FAILED_##name,
+#define UPSTREAM_ENUM_(name, status, counter, label, result) UPSTREAM_FAILED_##name,
     UPSTREAM_FAILURES(UPSTREAM_ENUM_)
 #undef UPSTREAM_ENUM_
 };

@@ -10,11 +10,7 @@
 
 #include <stdatomic.h>
 
-enum {
-    UPSTREAM_AVOID_AFTER = 3, /* connect failures in a row, after which an origin ... */
-    UPSTREAM_AVOID_MS = 2000, /* ... is tried last for so long */
-    UPSTREAM_REASON_BYTES = 96
-};
+enum { UPSTREAM_REASON_BYTES = 96 };
 
 /* ---- Pools ---- */
 
@@ -32,8 +28,7 @@ struct upstream_origin {
     int64_t changed_ms;
     char reason[UPSTREAM_REASON_BYTES];
     /* By what workers see. */
-    _Atomic uint32_t failures; /* to connect, in a row */
-    _Atomic dial_why why;      /* of the newest connection that did not open */
+    _Atomic dial_why why; /* of the newest connection, if it did not open */
     struct dial_memory memory;
 };
 
@@ -55,8 +50,12 @@ struct upstream_pools {
 struct upstream_worker;
 /* Whom to ask; NULL: nobody is left. */
 struct upstream_origin *pool_pick(struct upstream_worker *u, const struct upstream_request *r);
-void origin_note_failure(struct upstream_origin *o);
-void origin_note_success(struct upstream_origin *o);
+/* What became of a request that began then, by clock_coarse_ms. */
+void origin_note(struct upstream_origin *o, struct worker *w, enum balance_result result,
+                 int64_t began_ms);
+/* Counts and logs. */
+void origin_tell_ejection(const struct upstream_origin *o, struct worker *w,
+                          enum balance_reason reason);
 /* How a connection to it is opened. */
 struct dial_order origin_order(const struct upstream_pool *p, struct upstream_origin *o,
                                struct str host, uint32_t timeout_ms);
@@ -91,8 +90,9 @@ struct upstream_exchange {
     struct upstream_request r;
     const struct upstream_pool *pool;
     struct upstream_origin *origin; /* NULL: none was up */
-    int64_t started_us;             /* where latencies matter */
-    struct dial_conn *c;            /* NULL: given back, or none */
+    int64_t began_ms;
+    int64_t started_us;  /* where latencies matter */
+    struct dial_conn *c; /* NULL: given back, or none */
     enum exchange_step step;
     enum upstream_failure failure;
     bool is_reused, has_sent, has_answered, is_request_sent, is_request_broken, has_head, is_tunnel;

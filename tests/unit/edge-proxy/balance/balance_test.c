@@ -400,6 +400,162 @@ static void without_a_key_any_will_do(void **state)
     balance_free(s.b);
 }
 
+/* ---- Ejection ---- */
+
+static const struct config_ejection EJECTION = {
+    .failures = 3,
+    .server_errors = 5,
+    .outlier_percent = 80,
+    .outlier_requests = 20,
+    .base_ms = 1000,
+    .most_ms = 6000,
+    .most_percent = 50,
+};
+
+/* Results of one origin as letters: . fine, e another 5xx, g gateway error, u unreachable. */
+static const struct {
+    const char *name, *results;
+    enum balance_reason want; /* of the last of them; of the others none */
+} runs[] = {
+    {"fine", "....................", BALANCE_NO_REASON},
+    {"failures in a row", "ggg", BALANCE_FAILURES},
+    {"of both kinds", "gug", BALANCE_FAILURES},
+    {"interrupted", "gg.gg.gg", BALANCE_NO_REASON},
+    {"any error interrupts failures", "ggeg", BALANCE_NO_REASON},
+    {"errors in a row", "eeeee", BALANCE_SERVER_ERRORS},
+    {"failures are errors too", "ggegg", BALANCE_SERVER_ERRORS},
+    {"errors interrupted", "eeee.eeee", BALANCE_NO_REASON},
+};
+
+static enum balance_reason note(struct setup *s, size_t i, char result)
+{
+    enum balance_result r = result == '.'   ? BALANCE_FINE
+                            : result == 'e' ? BALANCE_SERVER_ERROR
+                            : result == 'g' ? BALANCE_GATEWAY_ERROR
+                                            : BALANCE_UNREACHABLE;
+
+    return balance_note_result(s->b, i, &EJECTION, r, s->now_ms, s->now_ms);
+}
+
+static enum balance_reason note_run(struct setup *s, size_t i, const char *results)
+{
+    enum balance_reason last = BALANCE_NO_REASON;
+
+    for (; *results != '\0'; results++) {
+        assert_int_equal(last, BALANCE_NO_REASON);
+        last = note(s, i, *results);
+    }
+    return last;
+}
+
+static void runs_of_failures_eject(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < COUNT_OF(runs); k++) {
+        struct setup s;
+        enum balance_reason got;
+
+        set_up(&s, (struct config_balance){0}, "111");
+        got = note_run(&s, 0, runs[k].results);
+        if (got != runs[k].want)
+            fail_msg("%s: got %d, wanted %d", runs[k].name, got, runs[k].want);
+        assert_int_equal(balance_ejected_why(s.b, 0, NOW), runs[k].want);
+        assert_true(balance_is_usable(s.b, 0, NOW) == (got == BALANCE_NO_REASON));
+        balance_free(s.b);
+    }
+}
+
+static void each_time_is_longer(void **state)
+{
+    static const unsigned want[] = {1000, 2000, 4000, 6000, 6000};
+    struct setup s;
+
+    (void)state;
+    set_up(&s, (struct config_balance){0}, "11");
+    for (size_t k = 0; k < COUNT_OF(want); k++) {
+        assert_int_equal(note_run(&s, 0, "uuu"), BALANCE_FAILURES);
+        assert_int_equal(balance_ejected_until(s.b, 0), s.now_ms + want[k]);
+        assert_int_equal(balance_ejected_since(s.b, 0), s.now_ms);
+        assert_int_equal(note(&s, 0, 'u'), BALANCE_NO_REASON); /* it is out already */
+        s.now_ms = balance_ejected_until(s.b, 0) + 1;
+        assert_true(balance_is_usable(s.b, 0, s.now_ms));
+        (void)note(&s, 0, '.');
+    }
+    s.now_ms += EJECTION.most_ms + 1; /* a good while later it is new again */
+    assert_int_equal(note_run(&s, 0, "uuu"), BALANCE_FAILURES);
+    assert_int_equal(balance_ejected_until(s.b, 0), s.now_ms + 1000);
+    balance_free(s.b);
+}
+
+static void only_so_many_are_out(void **state)
+{
+    struct setup s;
+
+    (void)state;
+    set_up(&s, (struct config_balance){0}, "1111");
+    assert_int_equal(note_run(&s, 0, "ggg"), BALANCE_FAILURES);
+    assert_int_equal(note_run(&s, 1, "ggg"), BALANCE_FAILURES);
+    assert_int_equal(note_run(&s, 2, "gggg"), BALANCE_NO_REASON); /* half are out */
+    assert_int_equal(note_run(&s, 2, "u"), BALANCE_FAILURES);     /* this one is no loss */
+    balance_free(s.b);
+    set_up(&s, (struct config_balance){0}, "1"); /* one always may, and is asked all the same */
+    assert_int_equal(note_run(&s, 0, "ggg"), BALANCE_FAILURES);
+    assert_int_equal(pick(&s, 0), 0);
+    balance_free(s.b);
+}
+
+static void an_answer_ends_it(void **state)
+{
+    struct setup s;
+
+    (void)state;
+    set_up(&s, (struct config_balance){0}, "11");
+    assert_int_equal(note_run(&s, 0, "uuu"), BALANCE_FAILURES);
+    (void)note(&s, 0, '.'); /* of a request that began before */
+    assert_false(balance_is_usable(s.b, 0, s.now_ms));
+    s.now_ms++;
+    (void)note(&s, 0, '.');
+    assert_true(balance_is_usable(s.b, 0, s.now_ms));
+    balance_free(s.b);
+}
+
+static const struct {
+    const char *name;
+    unsigned good[3], all[3];
+    uint64_t want;
+} windows[] = {
+    {"all well", {100, 100, 100}, {100, 100, 100}, 0},
+    {"one fails more", {50, 100, 100}, {100, 100, 100}, 1},
+    {"a little is no outlier", {85, 100, 100}, {100, 100, 100}, 0},
+    {"all fail alike", {50, 50, 50}, {100, 100, 100}, 0},
+    {"too few to say", {0, 100, 100}, {19, 100, 100}, 0},
+    {"nobody to compare with", {0, 9, 9}, {100, 9, 9}, 0},
+    {"two of three: one stays", {0, 0, 100}, {100, 100, 100}, 1},
+};
+
+static void outliers_are_found(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < COUNT_OF(windows); k++) {
+        struct config_ejection c = EJECTION;
+        struct setup s;
+        uint64_t got;
+
+        c.failures = c.server_errors = 0;
+        set_up(&s, (struct config_balance){0}, "111");
+        for (size_t i = 0; i < 3; i++)
+            for (unsigned n = 0; n < windows[k].all[i]; n++)
+                (void)balance_note_result(
+                    s.b, i, &c, n < windows[k].good[i] ? BALANCE_FINE : BALANCE_SERVER_ERROR, NOW,
+                    NOW);
+        got = balance_find_outliers(s.b, &c, NOW);
+        if (got != windows[k].want)
+            fail_msg("%s: got %d, wanted %d", windows[k].name, (int)got, (int)windows[k].want);
+        assert_int_equal(balance_find_outliers(s.b, &c, NOW + 10000), 0); /* a new window */
+        balance_free(s.b);
+    }
+}
+
 /* ---- Retries ---- */
 
 static const struct {
@@ -458,8 +614,12 @@ static void *hammer(void *arg)
             continue;
         balance_start(s->b, (size_t)i);
         balance_note_latency(s->b, (size_t)i, 1000, NOW + k);
-        if (k % 100 == 0)
-            balance_eject(s->b, (size_t)i, NOW + k + 10);
+        (void)balance_note_result(s->b, (size_t)i, &EJECTION,
+                                  k / 100 % 2 ? BALANCE_GATEWAY_ERROR : BALANCE_FINE, NOW + k,
+                                  NOW + k);
+        if (k % 1000 == 0 &&
+            balance_begin_retry(s->b, &(struct config_retry){.budget_min = 1}, NOW + k))
+            balance_end_retry(s->b);
         balance_finish(s->b, (size_t)i);
     }
     return NULL;
@@ -501,6 +661,11 @@ int main(void)
         cmocka_unit_test(one_that_goes_takes_only_its_keys),
         cmocka_unit_test(one_popular_key_overflows),
         cmocka_unit_test(without_a_key_any_will_do),
+        cmocka_unit_test(runs_of_failures_eject),
+        cmocka_unit_test(each_time_is_longer),
+        cmocka_unit_test(only_so_many_are_out),
+        cmocka_unit_test(an_answer_ends_it),
+        cmocka_unit_test(outliers_are_found),
         cmocka_unit_test(retries_have_a_budget),
         cmocka_unit_test(threads_share_it),
     };

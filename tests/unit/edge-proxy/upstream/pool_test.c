@@ -27,7 +27,12 @@ static void set_up(struct setup *s, const uint32_t *weights, size_t n)
         s->origins[i] = (struct config_origin){.name = names[i], .weight = weights[i]};
         assert_true(addr_parse(str_of(names[i]), 0, &s->origins[i].address));
     }
-    s->pool = (struct config_pool){.name = "app", .origins = s->origins, .n_origins = n};
+    s->pool = (struct config_pool){
+        .name = "app",
+        .origins = s->origins,
+        .n_origins = n,
+        .ejection = {.failures = 5, .base_ms = 60000, .most_ms = 60000, .most_percent = 50},
+    };
     s->config = (struct config){.path = "test.yaml", .pools = &s->pool, .n_pools = 1};
 }
 
@@ -39,11 +44,12 @@ static struct upstream_pools *make(struct setup *s, const struct upstream_pools 
     return all;
 }
 
+static struct worker worker;
+
 /* Whom a worker would ask. */
 static struct upstream_origin *pick(struct upstream_pools *all, uint64_t tried)
 {
     static struct balance_turn turn;
-    static struct worker worker;
     static struct upstream_worker u = {.w = &worker, .turns = &turn, .n_turns = 1};
 
     return pool_pick(&u, &(struct upstream_request){.pools = all, .tried = tried});
@@ -79,18 +85,21 @@ static void failures_push_an_origin_back(void **state)
     set_up(&s, (uint32_t[]){1, 1}, 2);
     all = make(&s, NULL);
     p = &all->pools[0];
-    for (int i = 0; i < UPSTREAM_AVOID_AFTER; i++) {
+    for (int i = 0; i < 5; i++) {
         assert_true(upstream_is_pool_up(all, 0));
-        origin_note_failure(&p->origins[0]);
+        origin_note(&p->origins[0], &worker, BALANCE_UNREACHABLE, 1);
     }
     for (int k = 0; k < 6; k++) {
         assert_ptr_equal(pick(all, 0), &p->origins[1]);
         assert_ptr_equal(pick(all, 2), &p->origins[0]);
     }
-    for (int i = 0; i < UPSTREAM_AVOID_AFTER; i++)
-        origin_note_failure(&p->origins[1]);
+    for (int i = 0; i < 5; i++)
+        origin_note(&p->origins[1], &worker, BALANCE_UNREACHABLE, 1);
     assert_false(upstream_is_pool_up(all, 0));
-    origin_note_success(&p->origins[0]);
+    /* What began before says nothing; what began since, that it is back. */
+    origin_note(&p->origins[0], &worker, BALANCE_FINE, 1);
+    assert_false(upstream_is_pool_up(all, 0));
+    origin_note(&p->origins[0], &worker, BALANCE_FINE, INT64_MAX);
     assert_true(upstream_is_pool_up(all, 0));
     assert_ptr_equal(pick(all, 0), &p->origins[0]);
     upstream_pools_free(all);
@@ -167,6 +176,7 @@ static void a_missing_ca_is_refused(void **state)
 
 int main(void)
 {
+    worker.counters = metrics_add_block(&counters_all);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(leaves_out_what_is_down_or_tried),
         cmocka_unit_test(failures_push_an_origin_back),
