@@ -223,6 +223,13 @@ struct config_limits {
     uint32_t drain_ms;                /* at shutdown: wait so long for open requests */
 };
 
+struct config_http2 {
+    bool is_on;
+    uint32_t streams;                        /* open at once, per connection */
+    uint32_t stream_bytes, connection_bytes; /* of requests' bodies, ahead of the origin */
+    uint32_t abuse_limit, abuse_leak; /* a connection's score, and how much a second forgives */
+};
+
 enum config_forwarded { CONFIG_FORWARDED_X, CONFIG_FORWARDED_RFC7239, CONFIG_FORWARDED_BOTH };
 
 struct config {
@@ -241,6 +248,7 @@ struct config {
     struct config_pages pages; /* where no site is known */
     struct config_cache cache;
     struct config_limits limits;
+    struct config_http2 http2;
     struct config_control control;
     enum config_forwarded forwarded;
     const struct prefix *trusted; /* peers whose X-Forwarded-For and Forwarded are kept */

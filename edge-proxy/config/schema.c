@@ -239,6 +239,72 @@ static const struct conf_struct LIMITS = {
     CONF_FIELDS(LIMITS_FIELDS),
 };
 
+static const struct conf_field HTTP2_FIELDS[] = {
+    {
+        .key = "enabled",
+        .kind = CONF_BOOL,
+        .slot = CONF_ONE(struct config_http2, is_on),
+        .preset = "true",
+        .help = "Whether visitors who offer HTTP/2 by ALPN get it.",
+    },
+    {
+        .key = "streams",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct config_http2, streams),
+        .preset = "100",
+        .min = "1",
+        .max = "1000",
+        .unit = "requests",
+        .help = "Requests that one connection may have open at once.",
+    },
+    {
+        .key = "stream-window",
+        .kind = CONF_BYTES,
+        .slot = CONF_ONE(struct config_http2, stream_bytes),
+        .preset = "256KiB",
+        .min = "64KiB",
+        .max = "16MiB",
+        .help = "So much of one request's body is taken before the origin has read it.",
+    },
+    {
+        .key = "connection-window",
+        .kind = CONF_BYTES,
+        .slot = CONF_ONE(struct config_http2, connection_bytes),
+        .preset = "1MiB",
+        .min = "64KiB",
+        .max = "64MiB",
+        .help = "The same for all requests of a connection together.",
+    },
+    {
+        .key = "abuse-limit",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct config_http2, abuse_limit),
+        .none = "off",
+        .preset = "2000",
+        .min = "100",
+        .max = "1000000",
+        .unit = "points",
+        .help = "What costs us more than the client has points (a reset before the answer 8, an "
+                "error 16, a ping 4, \\&...); a connection with more than so many is ended with "
+                "GOAWAY, "
+                "ENHANCE_YOUR_CALM.",
+    },
+    {
+        .key = "abuse-leak",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct config_http2, abuse_leak),
+        .preset = "100",
+        .max = "1000000",
+        .unit = "points",
+        .help = "So many points a second are forgiven.",
+    },
+};
+static const struct conf_struct HTTP2 = {
+    .what = "http2",
+    .size = sizeof(struct config_http2),
+    CONF_FIELDS(HTTP2_FIELDS),
+};
+
 static const struct conf_choice FORWARDED[] = {
     {"x-forwarded", CONFIG_FORWARDED_X},
     {"rfc7239", CONFIG_FORWARDED_RFC7239},
@@ -346,6 +412,13 @@ static const struct conf_field TOP_FIELDS[] = {
         .slot = CONF_SECTION(struct file),
         .of = &LIMITS,
         .help = "Time and space that a visitor can take.",
+    },
+    {
+        .key = "http2",
+        .kind = CONF_STRUCT,
+        .slot = CONF_ONE(struct file, config.http2),
+        .of = &HTTP2,
+        .help = "HTTP/2 with visitors, on the listeners with tls.",
     },
     {
         .key = "control",

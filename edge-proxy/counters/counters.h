@@ -18,6 +18,26 @@
 #define EDGE_UPSTREAM_ "edge_upstream_errors_total"
 #define EDGE_TIMEOUTS_ "edge_client_timeouts_total"
 
+#define EDGE_GOAWAY_ "edge_http2_goaway_total"
+
+/* What HTTP/2 lets a client do that costs us more than it costs the client. X(name, what one of
+ * them adds to its connection's score, label). The limit is for bursts that honest clients have: a
+ * browser that leaves a page resets a hundred streams at once. */
+#define EDGE_GLITCHES(X)                                                      \
+    X(RESET, 2, "stream-reset-by-client")                                     \
+    X(RESET_AT_WORK, 8, "stream-reset-before-answer")    /* CVE-2023-44487 */ \
+    X(STREAM_ERROR, 16, "stream-reset-for-client-error") /* CVE-2025-8671 */  \
+    X(REFUSED, 8, "stream-above-limit")                                       \
+    X(MALFORMED, 16, "request-malformed")                                     \
+    X(LIST_TOO_LARGE, 64, "field-list-too-large")                             \
+    X(CONTINUATION, 8, "continuation")                                        \
+    X(PING, 4, "ping")                                                        \
+    X(SETTINGS, 8, "settings")                                                \
+    X(PRIORITY, 2, "priority")                                                \
+    X(EMPTY_DATA, 8, "empty-data")                                            \
+    X(SMALL_WINDOW_UPDATE, 1, "small-window-update")                          \
+    X(UNKNOWN_FRAME, 2, "unknown-frame")
+
 #define EDGE_COUNTERS(X)                                                                           \
     X(CONNECTIONS_PLAIN, EDGE_CONNECTIONS_ "{listener=\"plain\"}", "Client connections accepted.") \
     X(CONNECTIONS_TLS, EDGE_CONNECTIONS_ "{listener=\"tls\"}", "Client connections accepted.")     \
@@ -106,17 +126,27 @@
     X(LOG_LINES, "edge_access_log_lines_total", "Access log lines written.")                       \
     X(LOG_DROPPED, "edge_access_log_dropped_total",                                                \
       "Access log lines lost: the log could not keep up, or not be written.")                      \
+    X(HTTP2_CONNECTIONS, "edge_http2_connections_total", "Client connections that spoke HTTP/2.")  \
+    X(HTTP2_GOAWAY_ABUSE, EDGE_GOAWAY_ "{reason=\"abuse\"}", "HTTP/2 connections ended by us.")    \
+    X(HTTP2_GOAWAY_ERROR, EDGE_GOAWAY_ "{reason=\"error\"}", "HTTP/2 connections ended by us.")    \
+    X(HTTP2_GOAWAY_IDLE, EDGE_GOAWAY_ "{reason=\"idle\"}", "HTTP/2 connections ended by us.")      \
+    X(HTTP2_GOAWAY_DRAIN, EDGE_GOAWAY_ "{reason=\"drain\"}", "HTTP/2 connections ended by us.")    \
+    EDGE_GLITCHES(EDGE_GLITCH_COUNTER_)                                                            \
     HTTP_VERDICTS(EDGE_VERDICT_COUNTER_)
 
 /* A row for each verdict of the HTTP/1.1 parser on clients' requests. */
 #define EDGE_VERDICT_COUNTER_(name, status, label) EDGE_VERDICT_ROW_(name, label)
 
-/* The table holds two kinds of rows, so the verdicts' part is expanded apart. */
+#define EDGE_GLITCH_COUNTER_(name, weight, label) EDGE_GLITCH_ROW_(name, label)
+
+/* The table holds rows of several kinds, so the other tables' parts are expanded apart. */
 enum counter {
+#define EDGE_GLITCH_ROW_(name, label) COUNT_GLITCH_##name,
 #define EDGE_ENUM_(id, name, help) COUNT_##id,
 #define EDGE_VERDICT_ROW_(name, label) COUNT_VERDICT_##name,
     EDGE_COUNTERS(EDGE_ENUM_)
 #undef EDGE_VERDICT_ROW_
+#undef EDGE_GLITCH_ROW_
 #undef EDGE_ENUM_
         COUNT_COUNT
 };

@@ -69,11 +69,12 @@ static void write_before(struct writer *w, const struct fields *f, enum field_id
         fields_write_str(w, STR(", "));
 }
 
-void fields_write_via(struct writer *w, const struct fields *f, unsigned minor,
+void fields_write_via(struct writer *w, const struct fields *f, struct str version,
                       struct str pseudonym)
 {
     write_before(w, f, FIELD_VIA);
-    fields_write_str(w, minor == 0 ? STR("1.0 ") : STR("1.1 "));
+    fields_write_str(w, version);
+    writer_u8(w, ' ');
     fields_write_str(w, fields_is_token(pseudonym) ? pseudonym : STR("edge"));
 }
 

@@ -362,8 +362,9 @@ unsigned fields_read_accept_encoding(const struct fields *request);
 void fields_write_joined(struct writer *w, const struct fields *f, enum field_id id);
 /* token if it is one, else quoted-string; bytes that a quoted string cannot hold become '?'. */
 void fields_write_word(struct writer *w, struct str s);
-/* "1.1 pseudonym" after the lines that are there (f NULL: none); RFC 9110 section 7.6.3. */
-void fields_write_via(struct writer *w, const struct fields *f, unsigned minor,
+/* "1.1 pseudonym" (version: as it was received) after the lines that are there (f NULL: none); RFC
+ * 9110 section 7.6.3. */
+void fields_write_via(struct writer *w, const struct fields *f, struct str version,
                       struct str pseudonym);
 /* CDN-Loop after the lines that are there; RFC 8586. */
 void fields_write_cdn_loop(struct writer *w, const struct fields *f, struct str cdn_id);

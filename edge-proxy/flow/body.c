@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "edge-proxy/flow/flow.h"
 
+#include "common/clock/clock.h"
+
 #include <string.h>
 
 void body_start(struct body *body, struct buffer *b, enum http_body kind, uint64_t length)
@@ -102,4 +104,16 @@ size_t body_room(struct body *body, struct buffer *b)
         b->end = b->start + raw;
     }
     return sizeof(b->bytes) - b->end;
+}
+
+uint32_t body_time_ms(const struct wheel_timer *t, size_t n, uint32_t min_rate_bytes,
+                      uint32_t most_ms)
+{
+    int64_t left_ms = t->deadline_ms - clock_coarse_ms();
+    uint64_t ms;
+
+    if (min_rate_bytes == 0)
+        return most_ms;
+    ms = (left_ms > 0 ? (uint64_t)left_ms : 0) + (uint64_t)n * 1000 / min_rate_bytes;
+    return ms < most_ms ? (uint32_t)ms : most_ms;
 }

@@ -89,7 +89,11 @@ enum wire_verdict wire_read(struct worker *worker, struct wire *w, void *to, siz
 /* As much as goes; *n, also with WIRE_AGAIN_WRITE, is what need not be offered again. */
 enum wire_verdict wire_write(struct worker *worker, struct wire *w, const struct iovec *iov,
                              int n_iov, size_t *n);
-/* The same for a plain wire, as front and then bytes of a file, which the kernel need not copy. */
+/* The same of one slice; what does not go is kept, so that all of it counts as written. Nothing
+ * else may be kept yet. */
+enum wire_verdict wire_write_all(struct worker *worker, struct wire *w, struct str bytes);
+/* The same as wire_write for a plain wire, as front and then bytes of a file, which the kernel need
+ * not copy. */
 struct wire_file {
     int fd;
     uint64_t offset;
@@ -101,6 +105,10 @@ static inline bool wire_is_plain(const struct wire *w)
 {
     return w->ssl == NULL;
 }
+/* Is a client's connection the right one for this host (RFC 9110 section 7.4): the one that it
+ * asked for by SNI, or another that the certificate it was shown is good for? Yes, if it asked for
+ * none. */
+bool wire_is_host_served(const struct wire *w, struct str host);
 /* One step of SSL_accept or SSL_connect. On WIRE_ERROR OpenSSL's queue holds why. */
 enum wire_verdict wire_handshake(struct worker *worker, struct wire *w);
 /* Bytes that OpenSSL holds, or the peer's goodbye that came right behind others: the kernel will
@@ -114,6 +122,7 @@ static inline bool wire_has_rest(const struct wire *w)
 {
     return w->rest != NULL;
 }
+size_t wire_rest_bytes(const struct wire *w);
 /* Sends what the kernel did not take before. WIRE_OK: nothing is left. */
 enum wire_verdict wire_flush(struct worker *worker, struct wire *w);
 /* Says goodbye (close_notify), best effort. */
@@ -146,6 +155,12 @@ static inline void body_set_eof(struct body *body)
 {
     body->is_eof = true;
 }
+
+/* How long a body that moves by n bytes may take for the next ones, its timer t being set: bytes
+ * buy time at the least rate that is put up with (0: any), so that one now and then does not hold a
+ * connection for ever. At most most_ms. */
+uint32_t body_time_ms(const struct wheel_timer *t, size_t n, uint32_t min_rate_bytes,
+                      uint32_t most_ms);
 
 /* ---- Chunked coding, outwards ---- */
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
@@ -101,6 +102,11 @@ static enum wire_verdict send_batch(struct worker *worker, struct wire *w)
         sent = 0;
     keep_rest(w, worker->tls_batch + sent, n - (size_t)sent);
     return WIRE_AGAIN_WRITE;
+}
+
+size_t wire_rest_bytes(const struct wire *w)
+{
+    return w->rest != NULL ? w->rest->end - w->rest->start : 0;
 }
 
 enum wire_verdict wire_flush(struct worker *worker, struct wire *w)
@@ -263,6 +269,21 @@ enum wire_verdict wire_write(struct worker *worker, struct wire *w, const struct
     return judge_send(sent);
 }
 
+enum wire_verdict wire_write_all(struct worker *worker, struct wire *w, struct str bytes)
+{
+    struct iovec slice = {(void *)(uintptr_t)bytes.p, bytes.n};
+    enum wire_verdict v;
+    size_t n;
+
+    ensure(w->rest == NULL);
+    v = wire_write(worker, w, &slice, 1, &n);
+    if (v == WIRE_ERROR || v == WIRE_EOF || n == bytes.n)
+        return v;
+    ensure(w->rest == NULL); /* in front of which it would be sent */
+    keep_rest(w, bytes.p + n, bytes.n - n);
+    return WIRE_AGAIN_WRITE;
+}
+
 enum wire_verdict wire_send_file(struct wire *w, struct str front, const struct wire_file *file,
                                  size_t *n)
 {
@@ -296,6 +317,18 @@ enum wire_verdict wire_handshake(struct worker *worker, struct wire *w)
     if (v == WIRE_ERROR || v == WIRE_EOF || sent == WIRE_OK)
         return v;
     return sent;
+}
+
+bool wire_is_host_served(const struct wire *w, struct str host)
+{
+    const char *name =
+        w->ssl != NULL ? SSL_get_servername(w->ssl, TLSEXT_NAMETYPE_host_name) : NULL;
+    X509 *certificate;
+
+    if (name == NULL || str_is_nocase(host, name))
+        return true;
+    certificate = SSL_get_certificate(w->ssl);
+    return certificate != NULL && X509_check_host(certificate, host.p, host.n, 0, NULL) == 1;
 }
 
 void wire_shut_write(struct worker *worker, struct wire *w)

@@ -12,7 +12,6 @@
 #include "edge-proxy/http/http_internal.h"
 #include "edge-proxy/http/lines.h"
 
-#define METHOD_MAX 32
 /* RFC 9112 section 2.2 asks for "at least one" to be ignored. */
 #define LEADING_LINES_MAX 4
 #define SCHEME_MAX 8
@@ -47,7 +46,7 @@ ALWAYS_INLINE enum http_verdict read_method(struct parse *s, struct http_head *h
     const char *end = scan(s->p, &s->span, SCAN_TOKEN, level);
 
     head->method_text = (struct str){s->p, (size_t)(end - s->p)};
-    if (unlikely(head->method_text.n > METHOD_MAX))
+    if (unlikely(head->method_text.n > HTTP_METHOD_BYTES_MAX))
         return HTTP_METHOD_TOO_LONG;
     if (unlikely(end == s->span.end))
         return HTTP_MORE;

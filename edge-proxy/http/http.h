@@ -45,6 +45,8 @@
     X(NO_HOST, 400, "host-missing")                                    \
     X(MANY_HOSTS, 400, "host-repeated")                                \
     X(BAD_HOST, 400, "host-invalid")                                   \
+    X(HOST_DIFFERS, 400, "host-differs-from-authority")                \
+    X(MISDIRECTED, 421, "host-not-in-certificate")                     \
     X(BAD_LENGTH, 400, "content-length-invalid")                       \
     X(MANY_LENGTHS, 400, "content-length-conflict")                    \
     X(LENGTH_AND_CODING, 400, "content-length-with-transfer-encoding") \
@@ -109,6 +111,7 @@ struct http_limits {
     uint32_t target_bytes; /* of the request target */
     uint16_t fields;       /* field lines, at most FIELDS_MAX */
 };
+#define HTTP_METHOD_BYTES_MAX 32
 #define HTTP_LIMITS_DEFAULT \
     ((struct http_limits){.head_bytes = 32768, .target_bytes = 8192, .fields = 100})
 
@@ -158,6 +161,16 @@ enum http_verdict http_parse_request(struct http_head *head, const char *buf, si
  * spaces. A status of 1xx is DONE too: clear the head and go on for the next. */
 enum http_verdict http_parse_response(struct http_head *head, char *buf, size_t n,
                                       const struct http_limits *limits);
+
+/* What HTTP/2 has in place of a start line (RFC 9113 section 8.3.1). authority may be empty when
+ * there is a Host. */
+struct http_pseudo {
+    struct str method, scheme, authority, path;
+};
+/* The same for a head whose fields are there already, as a list: everything that a start line and
+ * Host would have said, read as strictly. The slices of pseudo must live as long as the head. */
+enum http_verdict http_take_pseudo(struct http_head *head, const struct http_pseudo *pseudo,
+                                   const struct http_limits *limits);
 
 /* ---- Framing (RFC 9112 section 6.3) ---- */
 

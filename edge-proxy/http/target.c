@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Authorities, paths and cache keys. */
 #include "edge-proxy/http/http.h"
+#include "edge-proxy/http/scan.h"
 
 #include <arpa/inet.h>
 
@@ -81,6 +82,94 @@ void http_write_key(struct writer *w, const struct http_head *head, bool is_tls)
     }
     fields_write_str(w, head->path);
     fields_write_str(w, head->query);
+}
+
+/* ---- Pseudo-header fields ---- */
+
+static enum http_verdict take_method(struct http_head *head, struct str method)
+{
+    head->method_text = method;
+    if (method.n > HTTP_METHOD_BYTES_MAX)
+        return HTTP_METHOD_TOO_LONG;
+    if (!fields_is_token(method))
+        return HTTP_BAD_METHOD;
+    head->method = http_method_of(method);
+    return head->method == HTTP_METHOD_CONNECT ? HTTP_CONNECT_REFUSED : HTTP_DONE;
+}
+
+static enum http_verdict blame_path(char c)
+{
+    return c == '#' ? HTTP_TARGET_FRAGMENT : c == '\\' ? HTTP_TARGET_BACKSLASH : HTTP_BAD_TARGET;
+}
+
+/* No space, no control, no fragment: what follows becomes a request line again. */
+static enum http_verdict take_path(struct http_head *head, struct str path)
+{
+    const char *p = path.p, *end = path.p + path.n;
+
+    if (path.n == 0 || (path.p[0] != '/' && !str_eq(path, STR("*"))))
+        return HTTP_BAD_TARGET;
+    if (path.p[0] == '*') {
+        head->form = HTTP_ASTERISK_FORM;
+        head->path = path;
+        return head->method == HTTP_METHOD_OPTIONS ? HTTP_DONE : HTTP_BAD_TARGET_FORM;
+    }
+    while (p < end && scan_is_member((uint8_t)*p, SCAN_PATH))
+        p++;
+    head->path = (struct str){path.p, (size_t)(p - path.p)};
+    head->query = (struct str){p, (size_t)(end - p)};
+    if (p < end && *p != '?')
+        return blame_path(*p);
+    while (p < end && scan_is_member((uint8_t)*p, SCAN_QUERY))
+        p++;
+    return p == end ? HTTP_DONE : blame_path(*p);
+}
+
+static uint16_t port_or_usual(uint16_t port)
+{
+    return port == 0 ? 443 : port; /* HTTP/2 is spoken over TLS only */
+}
+
+/* A Host that names something else than :authority is how one party is shown another site than the
+ * next one (RFC 9113 section 8.3.1). */
+static enum http_verdict take_authority(struct http_head *head, struct str authority)
+{
+    int i = fields_find(&head->fields, FIELD_HOST);
+    struct str host;
+    uint16_t port;
+
+    if (i >= 0 && fields_next(&head->fields, i) >= 0)
+        return HTTP_MANY_HOSTS;
+    if (authority.n == 0 && i < 0)
+        return HTTP_NO_HOST;
+    head->authority = authority.n > 0 ? authority : head->fields.v[i].value;
+    if (!http_split_authority(head->authority, &head->host, &head->port))
+        return authority.n > 0 ? HTTP_BAD_AUTHORITY : HTTP_BAD_HOST;
+    if (i < 0)
+        return HTTP_DONE;
+    if (!http_split_authority(head->fields.v[i].value, &host, &port))
+        return HTTP_BAD_HOST;
+    return str_eq_nocase(host, head->host) && port_or_usual(port) == port_or_usual(head->port)
+               ? HTTP_DONE
+               : HTTP_HOST_DIFFERS;
+}
+
+enum http_verdict http_take_pseudo(struct http_head *head, const struct http_pseudo *pseudo,
+                                   const struct http_limits *limits)
+{
+    enum http_verdict v = take_method(head, pseudo->method);
+
+    head->minor = 1;
+    head->target = pseudo->path;
+    head->scheme = pseudo->scheme;
+    if (v == HTTP_DONE && pseudo->path.n > limits->target_bytes)
+        v = HTTP_TARGET_TOO_LONG;
+    if (v == HTTP_DONE && !str_eq(pseudo->scheme, STR("https")) &&
+        !str_eq(pseudo->scheme, STR("http")))
+        v = HTTP_BAD_TARGET_FORM;
+    if (v == HTTP_DONE)
+        v = take_path(head, pseudo->path);
+    return v == HTTP_DONE ? take_authority(head, pseudo->authority) : v;
 }
 
 /* ---- Paths ---- */

@@ -11,16 +11,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* RFC 7301. No overlap: an alert, as the RFC has it. */
+/* RFC 7301: the first of ours that the client offers. No overlap: an alert, as the RFC has it. */
+static int choose_protocol(const char *ours, const unsigned char **out, unsigned char *out_n,
+                           const unsigned char *offered, unsigned n)
+{
+    return SSL_select_next_proto((unsigned char **)out, out_n, (const unsigned char *)ours,
+                                 (unsigned)strlen(ours), offered, n) == OPENSSL_NPN_NEGOTIATED
+               ? SSL_TLSEXT_ERR_OK
+               : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,
                    const unsigned char *offered, unsigned n, void *arg)
 {
-    static const unsigned char ours[] = "\x08http/1.1";
+    return choose_protocol("\x02h2\x08http/1.1", out, out_n, offered, n);
+}
 
-    return SSL_select_next_proto((unsigned char **)out, out_n, ours, sizeof(ours) - 1, offered,
-                                 n) == OPENSSL_NPN_NEGOTIATED
-               ? SSL_TLSEXT_ERR_OK
-               : SSL_TLSEXT_ERR_ALERT_FATAL;
+static int on_alpn_without_h2(SSL *ssl, const unsigned char **out, unsigned char *out_n,
+                              const unsigned char *offered, unsigned n, void *arg)
+{
+    return choose_protocol("\x08http/1.1", out, out_n, offered, n);
 }
 
 /* ---- The pairs of the configuration, and those of its folder ---- */
@@ -123,7 +133,7 @@ struct tls_server *listen_tls_new(const struct config *config, struct errors *er
                 .min_version = c->min_version,
                 .is_unknown_refused = c->unknown_name == CONFIG_UNKNOWN_REJECT,
                 .name = "edge-proxy",
-                .alpn = on_alpn,
+                .alpn = config->http2.is_on ? on_alpn : on_alpn_without_h2,
             },
             errors);
     free_pairs(&pairs, c->n_certificates);

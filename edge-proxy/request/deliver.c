@@ -137,7 +137,8 @@ static void write_cache_status(struct request *r, struct writer *w)
 static void write_via(struct request *r, struct writer *w, unsigned minor)
 {
     fields_write_str(w, STR("Via: "));
-    fields_write_via(w, NULL, minor, str_of(request_config(r)->name));
+    fields_write_via(w, NULL, minor == 0 ? STR("1.0") : STR("1.1"),
+                     str_of(request_config(r)->name));
     fields_write_str(w, STR("\r\n"));
 }
 

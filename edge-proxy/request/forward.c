@@ -94,6 +94,12 @@ static void write_forwarded(struct request *r, struct writer *w)
     }
 }
 
+/* "HTTP/2.0" without its name, which Via may leave out (RFC 9110 section 7.6.3). */
+static struct str received_version(const struct request *r)
+{
+    return str_of(r->client.protocol + sizeof("HTTP/") - 1);
+}
+
 static void write_path(struct request *r, struct writer *w)
 {
     const struct config *c = request_config(r);
@@ -101,7 +107,7 @@ static void write_path(struct request *r, struct writer *w)
     uint64_t hops;
 
     start_field(w, STR("Via: "));
-    fields_write_via(w, f, r->head.minor, str_of(c->name));
+    fields_write_via(w, f, received_version(r), str_of(c->name));
     end_field(w);
     start_field(w, STR("CDN-Loop: "));
     fields_write_cdn_loop(w, f, str_of(c->name));

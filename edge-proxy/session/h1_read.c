@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* HTTP/1.1 from the client: heads and bodies of requests. */
-#include "common/clock/clock.h"
 #include "edge-proxy/session/session_internal.h"
 
 #include <errno.h>
@@ -92,6 +91,8 @@ static enum step_result start_request(struct session *s)
     s->clock = CLOCK_NONE;
     s->in->start += head->head_bytes;
     v = http_request_framing(head, framing);
+    if (!http_is_refusal(v) && !wire_is_host_served(&s->wire, head->host))
+        v = HTTP_MISDIRECTED;
     if (http_is_refusal(v))
         return refuse(s, v);
     body_start(&t->body, s->in, framing->body, framing->length);
@@ -170,23 +171,14 @@ static void stop_clock_at_end(struct session *s)
         s->clock = CLOCK_NONE;
 }
 
-/* n more bytes buy time at the least rate that is put up with, so that one now and then does not
- * hold a connection, and one to an origin, for ever. */
 static void move_body_clock(struct session *s, size_t n)
 {
     const struct config_limits *limits = session_limits(s);
-    uint64_t ms = limits->body_idle_ms;
+    uint32_t ms = limits->body_idle_ms;
 
-    if (s->clock == CLOCK_BODY && limits->min_rate_bytes > 0) {
-        int64_t left_ms = s->timer.deadline_ms - clock_coarse_ms();
-        uint64_t bought_ms = (uint64_t)n * 1000 / limits->min_rate_bytes;
-
-        if (left_ms < 0)
-            left_ms = 0;
-        if ((uint64_t)left_ms + bought_ms < ms)
-            ms = (uint64_t)left_ms + bought_ms;
-    }
-    session_set_clock(s, CLOCK_BODY, (uint32_t)ms);
+    if (s->clock == CLOCK_BODY)
+        ms = body_time_ms(&s->timer, n, limits->min_rate_bytes, ms);
+    session_set_clock(s, CLOCK_BODY, ms);
 }
 
 static enum step_result read_more(struct session *s)

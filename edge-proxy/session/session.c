@@ -86,9 +86,12 @@ static void destroy(struct session *s)
 {
     struct session_worker *sw = s->sw;
 
+    s->is_running = true; /* what ends with it shall not wake it */
     if (s->step == SESSION_HANDSHAKE)
         end_handshake(s);
-    if (s->turn != NULL)
+    else if (s->step == SESSION_CARRY_H2)
+        h2_free(s->h2);
+    else if (s->turn != NULL)
         turn_close(s);
     event_del(&s->event); /* also when it is only active, for its turn after a burst */
     s->interest = 0;
@@ -139,7 +142,7 @@ static void on_deadline(struct wheel_timer *timer)
     case CLOCK_BODY:
         worker_count(w, s->clock == CLOCK_HEAD ? COUNT_TIMEOUT_HEADER : COUNT_TIMEOUT_BODY);
         s->clock = CLOCK_NONE;
-        if (s->turn == NULL)
+        if (s->step == SESSION_CARRY_H2 || s->turn == NULL)
             break;
         request_refuse_status(s->turn->r, 408); /* RFC 9110 section 15.5.9 */
         s->step = SESSION_AWAIT;
@@ -150,6 +153,10 @@ static void on_deadline(struct wheel_timer *timer)
         reset(s);
         break;
     case CLOCK_IDLE:
+        if (s->step != SESSION_CARRY_H2)
+            break;
+        session_end_idle_h2(s);
+        return;
     case CLOCK_LINGER:
         break;
     }
@@ -183,6 +190,15 @@ static enum counter handshake_failure(enum wire_verdict v)
     }
 }
 
+static bool is_h2_chosen(const SSL *ssl)
+{
+    const unsigned char *name;
+    unsigned n;
+
+    SSL_get0_alpn_selected(ssl, &name, &n);
+    return n == 2 && memcmp(name, "h2", 2) == 0;
+}
+
 static enum step_result step_handshake(struct session *s)
 {
     struct worker *w = s->sw->w;
@@ -207,9 +223,13 @@ static enum step_result step_handshake(struct session *s)
         worker_count(w, COUNT_TLS_RESUMED);
     s->client.tls_version = SSL_get_version(s->wire.ssl);
     end_handshake(s);
-    s->step = SESSION_READ_HEAD;
     session_want(s, EV_READ);
     session_set_clock(s, CLOCK_HEAD, session_limits(s)->header_timeout_ms);
+    if (is_h2_chosen(s->wire.ssl)) {
+        session_start_h2(s);
+        return STEP_AGAIN;
+    }
+    s->step = SESSION_READ_HEAD;
     return wire_has_pending(&s->wire) ? STEP_AGAIN : STEP_WAIT;
 }
 
@@ -230,8 +250,7 @@ static enum step_result step_await(struct session *s)
     return STEP_AGAIN;
 }
 
-/* Half closed: the client has the response and a moment to read it (RFC 9112 section 9.6). */
-static enum step_result start_linger(struct session *s)
+enum step_result session_start_linger(struct session *s)
 {
     wire_shut_write(s->sw->w, &s->wire);
     (void)shutdown(s->wire.fd, SHUT_WR);
@@ -253,7 +272,7 @@ static enum step_result step_finish(struct session *s)
     if (is_close) {
         buffer_give(s->sw->w, s->in);
         s->in = NULL;
-        return has_unread && !s->is_peer_done ? start_linger(s) : STEP_OVER;
+        return has_unread && !s->is_peer_done ? session_start_linger(s) : STEP_OVER;
     }
     s->step = SESSION_READ_HEAD;
     s->has_unparsed = s->in->start < s->in->end;
@@ -300,6 +319,7 @@ static enum step_result run_steps(struct session *s)
         [SESSION_SEND_HEAD] = session_step_send_head,
         [SESSION_SEND_BODY] = session_step_send_body,
         [SESSION_FINISH] = step_finish,
+        [SESSION_CARRY_H2] = session_step_carry_h2,
         [SESSION_LINGER] = step_linger,
     };
     enum step_result result;
@@ -337,6 +357,8 @@ struct session_worker *session_worker_new(struct request_worker *rw)
 
     sw->rw = rw;
     sw->w = request_worker_flow(rw);
+    sw->h2 = h2_worker_new(rw);
+    sw->h2_in = base_alloc(WORKER_SCRATCH_BYTES);
     return sw;
 }
 
@@ -394,6 +416,8 @@ void session_worker_drain(struct session_worker *sw)
         next = s->next;
         if (s->step == SESSION_READ_HEAD && s->in == NULL)
             destroy(s);
+        else if (s->step == SESSION_CARRY_H2)
+            session_drain_h2(s);
     }
 }
 
@@ -414,5 +438,7 @@ void session_worker_free(struct session_worker *sw)
         next = t->next_free;
         free(t);
     }
+    h2_worker_free(sw->h2);
+    free(sw->h2_in);
     free(sw);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * session: clients' connections. Speaks HTTP/1.1 to the client (RFC 9112), hands each request to
- * request and sends what comes back.
- * Place on the path: listen opens sessions; below it is request, which knows no protocol.
+ * request and sends what comes back; or, where ALPN says so, carries bytes for h2.
+ * Place on the path: listen opens sessions; below it are h2 and request, which knows no protocol.
  * Lifetime: from session_open until the connection ends, which the session decides itself.
  * Threads: the worker's own.
  */

@@ -3,6 +3,7 @@
 #ifndef EDGE_PROXY_SESSION_INTERNAL_H
 #define EDGE_PROXY_SESSION_INTERNAL_H
 
+#include "edge-proxy/h2/h2.h"
 #include "edge-proxy/session/session.h"
 
 #include <event2/event_struct.h>
@@ -23,8 +24,9 @@ enum {
     X(AWAIT, await)         /* the request works on its answer */      \
     X(SEND_HEAD, send_head) /* with the first of the body */           \
     X(SEND_BODY, send_body)                                            \
-    X(FINISH, finish) /* log, then the next request or the end */      \
-    X(LINGER, linger) /* let the client read before we close */
+    X(FINISH, finish)     /* log, then the next request or the end */  \
+    X(CARRY_H2, carry_h2) /* HTTP/2: bytes both ways */                \
+    X(LINGER, linger)     /* let the client read before we close */
 
 enum session_step {
 #define SESSION_STEP_ENUM_(id, name) SESSION_##id,
@@ -68,10 +70,12 @@ struct session {
     union {
         struct turn *turn;          /* NULL: idle */
         struct generation_use *use; /* HANDSHAKE: whose contexts it takes */
+        struct h2 *h2;              /* CARRY_H2 */
     };
     struct session *next, **link;
     struct request_client client;
     uint32_t lingered_bytes;
+    size_t rest_bytes; /* CARRY_H2: unsent when the clock was set */
     struct wheel_timer timer;
     struct event event;
 };
@@ -80,6 +84,8 @@ enum { SESSION_MAGIC = 0x5e5510 };
 struct session_worker {
     struct request_worker *rw;
     struct worker *w;
+    struct h2_worker *h2;
+    char *h2_in; /* WORKER_SCRATCH_BYTES: what was read, while h2 works on it */
     struct session *sessions, *free_sessions;
     struct turn *free_turns;
     unsigned n_sessions, n_free;
@@ -97,6 +103,16 @@ static inline const struct config_limits *session_limits(const struct session *s
 {
     return &request_worker_generation(s->sw->rw)->config->limits;
 }
+
+/* Half closed: the client has the response and a moment to read it (RFC 9112 section 9.6). */
+enum step_result session_start_linger(struct session *s);
+
+/* h2_carry.c */
+void session_start_h2(struct session *s);
+enum step_result session_step_carry_h2(struct session *s);
+/* Nothing was asked for a while: says goodbye. */
+void session_end_idle_h2(struct session *s);
+void session_drain_h2(struct session *s);
 
 /* h1_read.c */
 enum step_result session_step_read_head(struct session *s);

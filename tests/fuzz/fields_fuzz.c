@@ -107,7 +107,7 @@ static void check_written(void)
     struct forwarded by = {.client = STR("2001:db8::1"), .host = other, .proto = STR("https")};
     struct cache_status status = {.cache = other, .is_hit = true, .key = other, .detail = other};
 
-    fields_write_via(&w, &set, 1, STR("edge"));
+    fields_write_via(&w, &set, STR("1.1"), STR("edge"));
     fields_write_cdn_loop(&w, &set, STR("edge"));
     fields_write_forwarded(&w, &set, &by);
     fields_write_x_forwarded_for(&w, &set, STR("192.0.2.1"));

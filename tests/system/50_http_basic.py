@@ -31,6 +31,7 @@ def edit(config, site):
                    "/api": {"pool": "second", "cache": False}, "/api/v2/": "app"}}
     config["sites"]["img.example.com"] = {"routes": {"/": "second"}}
     config["sites"]["secure.example.net"] = {"redirect-to-https": True, "routes": {"/": "app"}}
+    config["tls"]["certificates"].append(site.certs.site("secure.example.net"))
     config["sites"]["paths.example.net"] = {"routes": {"/only": "app"}}
     if has_ipv6():
         site.ipv6_port = free_port()
@@ -209,7 +210,7 @@ def plain_requests_are_redirected_where_configured(site, method, status):
 @case
 def redirects_do_not_loop(site):
     with Connection(site.edge.address, site.edge.https_port, ca=site.certs.ca,
-                    server_name=HOST) as c:
+                    server_name="secure.example.net") as c:
         check_equal(c.request("GET", "/tls", "secure.example.net").text, "origin-1 /tls\n")
 
 

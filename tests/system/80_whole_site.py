@@ -91,9 +91,9 @@ def visitors_are_served_by_the_nearest(site, visitor, scheme):
     check_equal(where(site, visitor), {address})
     check_equal(where(site, visitor, 1), {address}, "the other DNS node")
     answer = curl(site, address, f"{scheme}://{NAME}/page", "-i")
-    check_in("200 OK", answer)
-    check_in(f"Via: 1.1 {edge}", answer)
-    check_in(f"Cache-Status: {edge};", answer)
+    check_in("200", answer.split("\n")[0])
+    check_in(f"via: 1.1 {edge}", answer.lower())    # names in lower case over HTTP/2
+    check_in(f"cache-status: {edge};", answer.lower())
     check_in("a page", answer)
 
 

@@ -155,10 +155,10 @@ static void test_via(void **state)
     struct writer w = start();
 
     fill("Via: 1.0 a\nVia:\nvia: 1.1 b (c, d)\nCDN-Loop: edge; a=\"b,edge\", other, EDGE");
-    fields_write_via(&w, &set, 1, STR("edge-1"));
+    fields_write_via(&w, &set, STR("1.1"), STR("edge-1"));
     assert_string_equal(written(&w), "1.0 a, 1.1 b (c, d), 1.1 edge-1");
     w = start();
-    fields_write_via(&w, NULL, 0, STR("not a token"));
+    fields_write_via(&w, NULL, STR("1.0"), STR("not a token"));
     assert_string_equal(written(&w), "1.0 edge");
     assert_int_equal(fields_count_cdn_loop(&set, STR("edge")), 2);
     assert_int_equal(fields_count_cdn_loop(&set, STR("ed")), 0);
@@ -215,7 +215,7 @@ static void test_too_small(void **state)
     char small[8];
     struct writer w = writer_of(small, sizeof(small));
 
-    fields_write_via(&w, NULL, 1, STR("pseudonym"));
+    fields_write_via(&w, NULL, STR("1.1"), STR("pseudonym"));
     assert_true(w.is_full);
 }
 

@@ -104,6 +104,7 @@ static void set_up(struct setup *s, size_t i)
     s->r.route.route = &s->route;
     s->r.is_upgrade = cases[i].is_upgrade;
     s->r.client.is_tls = true;
+    s->r.client.protocol = "HTTP/1.1";
     assert_true(ip_parse(STR("192.0.2.7"), &s->r.client.ip));
 }
 
