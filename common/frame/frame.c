@@ -201,8 +201,7 @@ static void destroy(struct frame_link *l)
         ERR_clear_error();
     }
     close(l->fd);
-    free(l->in.p);
-    free(l->out.p);
+    frame_io_free(l);
     l->magic = 0;
     free(l);
 }
@@ -359,6 +358,7 @@ void frame_link_send(struct frame_link *l, const Gslb__Frame *frame)
     frame_io_reserve_out(l, n);
     memcpy(l->out.p + l->out.end, bytes, n);
     l->out.end += n;
+    explicit_bzero(bytes, n); /* it may hold keys */
     free(bytes);
     if (!l->is_driving)
         event_active(&l->ready, EV_WRITE, 0);

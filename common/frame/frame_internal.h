@@ -66,6 +66,7 @@ void frame_io_reserve_in(struct frame_link *l, size_t n);
 void frame_io_reserve_out(struct frame_link *l, size_t n);
 /* The in buffer is empty. */
 void frame_io_rest_in(struct frame_link *l);
+void frame_io_free(struct frame_link *l);
 
 /* frame.c: enter the closing step, for the driver to act on. The first reason stands. */
 void frame_mark(struct frame_link *l, enum frame_close why, const char *detail);

@@ -36,20 +36,31 @@ void frame_io_reserve_out(struct frame_link *l, size_t n)
     RESERVE(l->out, n);
 }
 
-/* An empty buffer that had to grow for a large frame gives its memory back. */
-#define REST(b)                     \
-    do {                            \
-        (b).start = (b).end = 0;    \
-        if ((b).cap > KEPT_BYTES) { \
-            free((b).p);            \
-            (b).p = NULL;           \
-            (b).cap = 0;            \
-        }                           \
+/* An empty buffer keeps nothing of what was said, which may have been keys, and gives the memory
+ * back that it needed for a large frame. */
+#define REST(b)                             \
+    do {                                    \
+        if ((b).end > 0)                    \
+            explicit_bzero((b).p, (b).end); \
+        (b).start = (b).end = 0;            \
+        if ((b).cap > KEPT_BYTES) {         \
+            free((b).p);                    \
+            (b).p = NULL;                   \
+            (b).cap = 0;                    \
+        }                                   \
     } while (0)
 
 void frame_io_rest_in(struct frame_link *l)
 {
     REST(l->in);
+}
+
+void frame_io_free(struct frame_link *l)
+{
+    REST(l->in);
+    REST(l->out);
+    free(l->in.p);
+    free(l->out.p);
 }
 
 /* The peer has closed; in the middle of a frame that is a mistake of its own. */

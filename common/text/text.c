@@ -283,3 +283,26 @@ struct outcome text_read_file(const char *path, size_t max, char **out, size_t *
     *n = t.n;
     return OUTCOME_OK;
 }
+
+static int hex_digit(char c)
+{
+    char low = (char)(c | 0x20);
+
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
+}
+
+bool text_parse_hex(struct str s, uint8_t *out, size_t n)
+{
+    if (s.n != 2 * n)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        int high = hex_digit(s.p[2 * i]), low = hex_digit(s.p[2 * i + 1]);
+
+        if (high < 0 || low < 0)
+            return false;
+        out[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}

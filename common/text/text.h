@@ -39,6 +39,8 @@ MUST_USE bool text_parse_u64(struct str s, uint64_t *out);
 MUST_USE bool text_parse_duration_ms(struct str s, uint64_t *out_ms);
 /* "512", "64KiB", "64k", "256MiB", "2GiB" (powers of 1024). */
 MUST_USE bool text_parse_bytes(struct str s, uint64_t *out_bytes);
+/* Exactly 2 n hexadecimal digits; else false, and out may be half written. */
+MUST_USE bool text_parse_hex(struct str s, uint8_t *out, size_t n);
 MUST_USE bool text_parse_double(struct str s, double *out);
 
 /* Shortest spellings, for messages and status: "1.5 GiB", "2h 3m". buf is returned. */

@@ -77,6 +77,7 @@ struct tls_server_settings {
     const struct tls_files *pairs; /* ca_path is not read */
     size_t n_pairs;                /* at least one */
     int min_version;               /* TLS1_2_VERSION or TLS1_3_VERSION */
+    uint32_t ticket_s;             /* how long a session can be resumed; 0: TLS_TICKET_S */
     bool is_unknown_refused;       /* who names nobody, or a name that no certificate has */
     const char *name;              /* of the program: its tickets are good for itself alone */
     SSL_CTX_alpn_select_cb_func alpn;
@@ -104,11 +105,49 @@ struct tls_certificate tls_server_certificate(const struct tls_server *t, size_t
  * Called now and then, by the thread that made t. */
 void tls_server_warn_expiry(struct tls_server *t);
 
-/* Session ticket keys are shared by all servers of the process. They are renewed every TLS_TICKET_S
- * and stay good for one more such time. */
+/* ---- Session tickets ---- */
+
+/* The keys are shared by all servers of the process. Its own ones are renewed every period (twelve
+ * hours unless somebody wishes otherwise) and stay good for one more; any thread may call what
+ * follows, but only one of them rotates and shares. */
 enum { TLS_TICKET_S = 12 * 3600 };
-/* Called now and then, always on the same thread. */
-void tls_tickets_rotate(int64_t now_s);
+/* Called now and then. */
+void tls_tickets_rotate(int64_t now_s, int64_t period_s);
+
+/* A key that the site's other servers have too. It makes tickets for a period from begins_ms
+ * (clock_mono_ms) on, and is good for another one; before it begins it only takes them, from
+ * servers whose clock is ahead. */
+struct tls_ticket_key {
+    uint8_t name[16], cipher[32], mac[32];
+    int64_t begins_ms, period_ms;
+    bool is_taken_only; /* makes none at all */
+};
+/* Adds what is new, up to so many at a time; what is over goes. While one of them makes tickets,
+ * our own do not. true: there was a new one. */
+enum { TLS_TICKET_KEYS_MAX = 64 };
+bool tls_tickets_share(const struct tls_ticket_key *keys, size_t n);
+
+/* The key of an epoch, wall clock / period, by HKDF (RFC 5869): whoever has the secret makes the
+ * same. The times of out stay as they are. */
+enum { TLS_TICKET_SECRET_BYTES = 32 };
+void tls_ticket_derive(const uint8_t secret[TLS_TICKET_SECRET_BYTES], int64_t period_s,
+                       int64_t epoch, struct tls_ticket_key *out);
+
+/* What may be shown of a key: the beginning of its name, in hexadecimal. */
+enum { TLS_TICKET_ID = 9, TLS_TICKET_STATES_MAX = TLS_TICKET_KEYS_MAX + 1 };
+void tls_ticket_id(const struct tls_ticket_key *key, char out[TLS_TICKET_ID]);
+struct tls_ticket_state {
+    char id[TLS_TICKET_ID];
+    bool is_shared, is_making;
+    int64_t begins_in_ms, ends_in_ms; /* of a shared one */
+};
+/* All shared keys, then the process's current own one; returns how many. */
+size_t tls_tickets_list(struct tls_ticket_state out[TLS_TICKET_STATES_MAX]);
+
+/* Memory for secrets, zeroed: in no core dump, and not swapped out where that can be had. Freed, it
+ * is wiped. */
+void *tls_secret_alloc(size_t n);
+void tls_secret_free(void *p, size_t n);
 
 /* ---- What went wrong ---- */
 

@@ -72,7 +72,7 @@ static SSL_CTX *new_ctx(struct tls_server *t, const struct tls_server_settings *
     SSL_CTX_set_num_tickets(ctx, 1);
     /* The same for all: a ticket is good whichever certificate came with it. */
     ensure(SSL_CTX_set_session_id_context(ctx, context, (unsigned)strlen(settings->name)) == 1);
-    SSL_CTX_set_timeout(ctx, TLS_TICKET_S);
+    SSL_CTX_set_timeout(ctx, settings->ticket_s != 0 ? settings->ticket_s : TLS_TICKET_S);
     tickets_use(ctx);
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
     SSL_CTX_set_tlsext_servername_arg(ctx, t);

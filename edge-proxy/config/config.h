@@ -32,6 +32,7 @@ struct config_tls {
     struct place folder_place;
     int min_version; /* TLS1_2_VERSION or TLS1_3_VERSION */
     enum config_unknown_name unknown_name;
+    uint32_t ticket_period_s; /* of keys for session tickets, this edge's own */
 };
 
 /* TLS towards an origin or pool. */

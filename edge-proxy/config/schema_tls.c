@@ -70,6 +70,17 @@ static const struct conf_field TLS_FIELDS[] = {
                 "alert unrecognized_name, or missing_extension.",
     },
     {
+        .key = "ticket-period",
+        .kind = CONF_DURATION_S,
+        .slot = CONF_ONE(struct config_tls, ticket_period_s),
+        .preset = "12h",
+        .min = "1s",
+        .max = "7d",
+        .help = "How long a visitor can resume a session, and how long this edge makes its tickets "
+                "by one key of its own; a key is good for one more such time. The keys that nodes "
+                "share (ticket-period in gslb-dns.yaml) go before, and have times of their own.",
+    },
+    {
         .key = "min-version",
         .kind = CONF_ENUM,
         .slot = CONF_ONE(struct config_tls, min_version),

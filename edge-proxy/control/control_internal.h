@@ -78,6 +78,11 @@ bool control_node_is_heard(const struct control_node *n, int64_t now_ms);
  * the nodes. */
 Gslb__Report *control_build_report(struct control *c, struct arena *arena, bool is_for_operator);
 
+/* control_tickets.c: keys for session tickets that a node shares. NULL: taken; else why not. They
+ * are wiped either way. */
+const char *control_take_tickets(const struct control_node *n, const Gslb__TicketKeys *keys);
+Gslb__TicketKeyStatus **control_list_tickets(struct arena *arena, size_t *n);
+
 /* control_operator.c */
 void control_on_unix(void *arg, int fd);
 void control_close_operators(struct control *c);

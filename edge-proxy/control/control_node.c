@@ -83,6 +83,8 @@ static void on_command(struct control_node *n, const Gslb__Command *command)
     result.id = command->id;
     if (command->action_case == GSLB__COMMAND__ACTION_DRAIN)
         control_set_drain(n->control, command->drain->is_on, command->drain->reason);
+    else if (command->action_case == GSLB__COMMAND__ACTION_TICKET_KEYS)
+        result.error = frame_borrow(control_take_tickets(n, command->ticket_keys));
     else
         result.error = "this edge-proxy (" GSLB_VERSION ") does not know that command";
     frame.body_case = GSLB__FRAME__BODY_RESULT;

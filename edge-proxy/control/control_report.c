@@ -102,5 +102,7 @@ Gslb__Report *control_build_report(struct control *c, struct arena *a, bool is_f
     r->listeners = listeners_on_wire(a, &from);
     r->n_certificates = from.n_certificates;
     r->certificates = certificates_on_wire(a, &from);
+    if (is_for_operator)
+        r->ticket_keys = control_list_tickets(a, &r->n_ticket_keys);
     return r;
 }

@@ -131,6 +131,7 @@ struct tls_server *listen_tls_new(const struct config *config, struct errors *er
                 .pairs = pairs.items,
                 .n_pairs = pairs.n,
                 .min_version = c->min_version,
+                .ticket_s = c->ticket_period_s,
                 .is_unknown_refused = c->unknown_name == CONFIG_UNKNOWN_REJECT,
                 .name = "edge-proxy",
                 .alpn = config->http2.is_on ? on_alpn : on_alpn_without_h2,

@@ -344,7 +344,7 @@ static void on_housekeeping(evutil_socket_t fd, short what, void *arg)
 {
     struct edge *e = arg;
 
-    tls_tickets_rotate(clock_wall_s());
+    tls_tickets_rotate(clock_wall_s(), e->generation->config->tls.ticket_period_s);
     if (e->generation->tls != NULL && clock_mono_ms() >= e->expiry_look_ms) {
         tls_server_warn_expiry(e->generation->tls);
         e->expiry_look_ms = clock_mono_ms() + EXPIRY_LOOK_MS;

@@ -324,7 +324,7 @@ struct config *config_load(const char *path, struct errors *errors)
         *c = file.config;
         c->path = arena_strndup(&arena, path, strlen(path));
         build(&k);
-        config_read_secrets(k.f, &c->cookies, errors);
+        config_read_secrets(k.f, c, errors);
         conf_close(k.f);
     }
     c->arena = arena;
@@ -338,6 +338,7 @@ void config_free(struct config *c)
 {
     if (c == NULL)
         return;
+    tls_secret_free(c->control.ticket_secrets, sizeof(*c->control.ticket_secrets));
     arena_free(&c->arena);
     free(c);
 }

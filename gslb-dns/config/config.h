@@ -10,6 +10,7 @@
 #include "common/addr/addr.h"
 #include "common/arena/arena.h"
 #include "common/error/error.h"
+#include "common/tls/tls.h"
 #include "gslb-dns/cookie/cookie.h"
 
 /* An edge: one machine with edge-proxy, known by the name in its certificate. */
@@ -148,6 +149,14 @@ struct config_peer {
     struct place place;
 };
 
+/* Keys for the edges' session tickets are derived from the first; all are good. In memory of its
+ * own (tls_secret_alloc). */
+enum { CONFIG_TICKET_SECRETS_MAX = 4 };
+struct config_ticket_secrets {
+    uint8_t secrets[CONFIG_TICKET_SECRETS_MAX][TLS_TICKET_SECRET_BYTES];
+    size_t n;
+};
+
 struct config_control {
     const struct config_peer *peers;
     size_t n_peers;
@@ -158,6 +167,10 @@ struct config_control {
     struct place socket_place;
     const char *certificate_path, *key_path, *ca_path;
     struct place tls_place;
+    const char *ticket_secrets_path; /* NULL: the process makes up its own */
+    struct place ticket_secrets_place;
+    struct config_ticket_secrets *ticket_secrets; /* NULL: no file */
+    uint32_t ticket_period_s;                     /* 0: edges are not sent any keys */
 };
 
 enum config_cookie_rule { CONFIG_COOKIE_NEVER, CONFIG_COOKIE_UNDER_LIMIT, CONFIG_COOKIE_ALWAYS };

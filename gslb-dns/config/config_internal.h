@@ -57,8 +57,8 @@ extern const struct conf_struct config_zone_schema;
  * letters, digits, '-' and '_'. */
 const char *config_check_dns_name(struct str *name, const char *extra);
 
-/* Fills c->secrets from its file. */
-void config_read_secrets(struct conf *f, struct config_cookies *c, struct errors *errors);
+/* Fills the secrets of c from their files. */
+void config_read_secrets(struct conf *f, struct config *c, struct errors *errors);
 
 /* The lists of peers and servers, by the keys that they name. */
 void config_read_transfers(struct conf *f, struct arena *a, struct config *c);

@@ -87,6 +87,30 @@ static const struct conf_field CONTROL_FIELDS[] = {
         .help = "The private CA that every edge and operator must have a certificate from, PEM.",
     },
     {
+        .key = "ticket-period",
+        .kind = CONF_DURATION_S,
+        .slot = CONF_ONE(struct file, config.control.ticket_period_s),
+        .none = "off",
+        .preset = "12h",
+        .min = "2s",
+        .max = "7d",
+        .help = "How long edges make session tickets (TLS) by one key, which is the same on all "
+                "edges, so that a visitor of one can resume at another; it is good for one more "
+                "such time. off: every edge has keys of its own.",
+    },
+    {
+        .key = "ticket-secrets",
+        .kind = CONF_FILE,
+        .slot = CONF_ONE(struct file, config.control.ticket_secrets_path),
+        .place = CONF_AT(struct file, config.control.ticket_secrets_place),
+        .help = "A file with one to four secrets from which those keys are derived, each 64 "
+                "hexadecimal digits on a line of its own (openssl rand -hex 32), readable only by "
+                "this program, the same on all nodes, whose clocks must agree to a minute or so. "
+                "Tickets are made by the first, and taken by all. Absent: a random secret for the "
+                "life of the process; edges then get keys from each node, and agree on one of "
+                "them.",
+    },
+    {
         .key = "peers",
         .kind = CONF_STRUCT,
         .slot = CONF_MAP(struct file, config.control.peers, config.control.n_peers),

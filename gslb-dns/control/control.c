@@ -44,6 +44,11 @@ static void on_acme_timer(evutil_socket_t fd, short what, void *arg)
         c->hooks.on_health_change(c->hooks.arg);
 }
 
+static void on_ticket_timer(evutil_socket_t fd, short what, void *arg)
+{
+    control_tickets_tick(arg);
+}
+
 struct control *control_new(struct loop *loop, const struct control_hooks *hooks)
 {
     struct control *c = base_zalloc(1, sizeof(*c));
@@ -54,7 +59,8 @@ struct control *control_new(struct loop *loop, const struct control_hooks *hooks
     c->timer = evtimer_new(c->base, on_tick, c);
     c->acme = acme_store_new();
     c->acme_timer = evtimer_new(c->base, on_acme_timer, c);
-    ensure(c->timer != NULL && c->acme_timer != NULL);
+    c->ticket_timer = evtimer_new(c->base, on_ticket_timer, c);
+    ensure(c->timer != NULL && c->acme_timer != NULL && c->ticket_timer != NULL);
     return c;
 }
 
@@ -90,6 +96,8 @@ void control_free(struct control *c)
     exporter_free(c->exporter);
     event_free(c->timer);
     event_free(c->acme_timer);
+    event_free(c->ticket_timer);
+    tls_secret_free(c->ticket_secrets, sizeof(*c->ticket_secrets));
     acme_store_free(c->acme);
     SSL_CTX_free(c->node_tls);
     free_edges(c);
@@ -405,6 +413,7 @@ void control_commit(struct control *c, struct control_change *change)
     close_removed(c);
     control_commit_nodes(c);
     control_verify_peers(c);
+    control_tickets_commit(c);
     for (size_t i = 0; i < config->n_edges; i++)
         (void)control_apply_drain(c, i);
     control_settle(c, true);

@@ -123,6 +123,7 @@ static void on_hello(struct control *c, struct control_peer *peer, const Gslb__H
     frame.body_case = GSLB__FRAME__BODY_WELCOME;
     frame.welcome = &welcome;
     frame_link_send(peer->link, &frame);
+    control_tickets_tell(c, peer);
 }
 
 static void send_ack(struct control_peer *peer, uint64_t sequence)

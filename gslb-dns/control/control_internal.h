@@ -120,8 +120,10 @@ struct control {
     uint64_t next_update;
     struct acme_store *acme;
     struct event *acme_timer;
-    struct control_wait *waits; /* for other nodes' word */
-    struct event *timer;        /* of health */
+    struct control_wait *waits;                   /* for other nodes' word */
+    struct config_ticket_secrets *ticket_secrets; /* made up here, when no file has any */
+    struct event *ticket_timer;
+    struct event *timer; /* of health */
     uint64_t next_ticket, next_command;
     int64_t started_ms;
     bool is_suspect_logged;
@@ -195,6 +197,14 @@ void control_acme_end_waits(struct control *c);
 void control_acme_set_timer(struct control *c);
 /* Can a challenge have this text? */
 bool control_acme_is_value(const char *value);
+
+/* control_tickets.c: keys for session tickets. */
+/* A new configuration: all edges get its keys. */
+void control_tickets_commit(struct control *c);
+/* The timer: all edges get what is due. */
+void control_tickets_tick(struct control *c);
+/* An edge has come. */
+void control_tickets_tell(struct control *c, struct control_peer *peer);
 
 /* control_request.c */
 void control_request(struct control *c, struct control_peer *peer, const Gslb__Request *request);

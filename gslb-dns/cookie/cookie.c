@@ -82,28 +82,12 @@ enum cookie_verdict cookie_judge(const struct cookie_secrets *secrets, const uin
     return verdict;
 }
 
-static int digit_of(char c)
-{
-    char low = (char)(c | 0x20);
-
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
-}
-
 bool cookie_parse_secret(struct str text, struct siphash_key *out)
 {
     uint8_t bytes[SIPHASH_KEY_BYTES];
 
-    if (text.n != COOKIE_SECRET_DIGITS)
+    if (!text_parse_hex(text, bytes, sizeof(bytes)))
         return false;
-    for (size_t i = 0; i < sizeof(bytes); i++) {
-        int high = digit_of(text.p[2 * i]), low = digit_of(text.p[2 * i + 1]);
-
-        if (high < 0 || low < 0)
-            return false;
-        bytes[i] = (uint8_t)(high << 4 | low);
-    }
     *out = siphash_key_of(bytes);
     return true;
 }

@@ -97,6 +97,23 @@ static void certificates(struct json *j, const Gslb__Report *r)
     json_close_array(j);
 }
 
+static void ticket_keys(struct json *j, const Gslb__Report *r)
+{
+    json_open_array(j, "ticket_keys");
+    for (size_t i = 0; i < r->n_ticket_keys; i++) {
+        const Gslb__TicketKeyStatus *k = r->ticket_keys[i];
+
+        json_open_object(j, NULL);
+        json_string(j, "id", k->id);
+        json_bool(j, "is_shared", k->is_shared);
+        json_bool(j, "is_making", k->is_making);
+        json_i64(j, "begins_in_ms", k->begins_in_ms);
+        json_i64(j, "ends_in_ms", k->ends_in_ms);
+        json_close_object(j);
+    }
+    json_close_array(j);
+}
+
 static void report(struct json *j, const char *key, const Gslb__Report *r)
 {
     json_open_object(j, key);
@@ -117,6 +134,8 @@ static void report(struct json *j, const char *key, const Gslb__Report *r)
     listeners(j, r);
     if (r->n_certificates > 0)
         certificates(j, r);
+    if (r->n_ticket_keys > 0)
+        ticket_keys(j, r);
     json_close_object(j);
 }
 

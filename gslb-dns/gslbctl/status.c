@@ -349,6 +349,25 @@ static void show_certificates(const Gslb__Report *r, const struct view *view, st
     }
 }
 
+static void show_tickets(const Gslb__Report *r, const struct view *view, struct text *out)
+{
+    struct text line = {0};
+
+    for (size_t i = 0; i < r->n_ticket_keys; i++) {
+        const Gslb__TicketKeyStatus *k = r->ticket_keys[i];
+        int64_t begins_ms = k->begins_in_ms;
+        char age[TEXT_SHORT];
+
+        text_addf(&line, "%s %s", k->id, k->is_shared ? "shared" : "this edge's own");
+        if (k->is_shared)
+            text_addf(&line, begins_ms > 0 ? ", begins in %s" : ", for %s",
+                      table_age((uint64_t)(begins_ms > 0 ? begins_ms : -begins_ms), age));
+        if (k->is_making)
+            text_adds(&line, ", makes tickets");
+        line_of(view, "ticket", &line, out);
+    }
+}
+
 enum gslbctl_exit status_show_edge(const Gslb__Report *r, const struct view *view, struct text *out)
 {
     char up[TEXT_SHORT];
@@ -366,6 +385,7 @@ enum gslbctl_exit status_show_edge(const Gslb__Report *r, const struct view *vie
         table_line(view, "why", TABLE_RED, r->reason, out);
     show_figures(r, view, out);
     show_certificates(r, view, out);
+    show_tickets(r, view, out);
     if (r->n_origins > 0)
         show_origins(r, view, out);
     return r->can_serve ? GSLBCTL_FINE : GSLBCTL_BAD_NEWS;

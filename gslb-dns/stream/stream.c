@@ -173,7 +173,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         resume_accepting(w);
     connection_end_idle(w, now_ms);
     if (w->is_first)
-        tls_tickets_rotate(clock_wall_s());
+        tls_tickets_rotate(clock_wall_s(), TLS_TICKET_S);
     if (w->is_stopping && (w->n_connections == 0 || now_ms >= w->stop_at_ms))
         finish_stop(w);
 }

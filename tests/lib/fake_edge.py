@@ -277,6 +277,10 @@ class FakeEdge:
             self.acked = got[BODIES["ack"]].get(1, [0])[0]
         if BODIES["command"] in got:
             command = got[BODIES["command"]]
+            if 2 not in command:    # another command: this edge is an old one
+                with self.lock:
+                    link.send(frame(result=message({1: command[1][0], 2: "not known here"})))
+                return
             drain = parse(command[2][0])
             is_on = bool(drain.get(1, [0])[0])
             reason = drain.get(2, [b""])[0].decode()
