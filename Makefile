@@ -172,10 +172,16 @@ test-asan test-tsan: test-%:
 	@+$(MAKE) --no-print-directory $(PARALLEL) SAN=$* BUILD=$(BUILD)/$* all unit-tests fuzz-replays
 	@$(RUN_TESTS) --build $(BUILD)/$* --patience 4 unit fuzz system
 
-# gslb-dns beside the name servers installed here (nsd, knot, bind9): SEED=, COUNT= queries.
-.PHONY: test-differential
-test-differential: all
+# The programs beside their peers installed here: WHAT=dns (nsd, knot, bind9; SEED=, COUNT= queries),
+# WHAT=http (nginx, haproxy, varnish), or both.
+WHAT ?= dns http
+.PHONY: test-differential test-differential-dns test-differential-http
+test-differential: $(addprefix test-differential-,$(WHAT))
+	@:
+test-differential-dns: all
 	@GSLB_BUILD=$(BUILD) $(if $(SEED),SEED=$(SEED)) $(if $(COUNT),COUNT=$(COUNT)) tests/differential/dns.py
+test-differential-http: all
+	@GSLB_BUILD=$(BUILD) tests/differential/http.py
 
 .PHONY: lint analyze format fuzz
 lint:
@@ -276,7 +282,9 @@ help:
 	@echo '                   TESTFLAGS="-k TEXT" runs those whose name contains TEXT'
 	@echo 'make test-asan     every test under AddressSanitizer and UBSan'
 	@echo 'make test-tsan     every test under ThreadSanitizer'
-	@echo 'make test-differential  gslb-dns answers as NSD, Knot and BIND do, those that are installed'
+	@echo 'make test-differential  gslb-dns answers as NSD, Knot and BIND do, those that are installed;'
+	@echo '                   what edge-proxy, nginx, HAProxy and Varnish make of malformed messages'
+	@echo '                   WHAT=dns, WHAT=http: one of the two'
 	@echo 'make fuzz          every fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS);  make fuzz-afl: by AFL++'
 	@echo 'make fuzz-regress  what fuzzing has found, once more;  make fuzz-minimise: keep what it found'
 	@echo 'make bench         the programs measured beside the peers installed here; see README.md'
