@@ -121,13 +121,13 @@ $(BUILD)/tests/gslb-dns/%: $(BUILD)/obj/tests/unit/gslb-dns/%.o $(DNS_A) $(COMMO
 $(BUILD)/tests/edge-proxy/%: $(BUILD)/obj/tests/unit/edge-proxy/%.o $(EDGE_A) $(COMMON_A)
 	$(link)
 
-# Fuzzers: tests/fuzz/ROOM_fuzz.c, linked against the program that has the room; and each once more
+# Fuzzers: tests/fuzz/ROOM_fuzz.c or ROOM_WHAT_fuzz.c, linked against the program that has the room; and each once more
 # with a main function that only runs the files it is given, built as everything else is.
 define fuzzer_rule
 $(BUILD)/fuzz/$(1)_fuzz $(BUILD)/replay/$(1)_fuzz: $(BUILD)/obj/tests/fuzz/$(1)_fuzz.o \
-	$(if $(wildcard gslb-dns/$(1)),$(DNS_A)) $(if $(wildcard edge-proxy/$(1)),$(EDGE_A)) $(COMMON_A)
+	$(if $(wildcard gslb-dns/$(2)),$(DNS_A)) $(if $(wildcard edge-proxy/$(2)),$(EDGE_A)) $(COMMON_A)
 endef
-$(foreach f,$(FUZZ_SRC),$(eval $(call fuzzer_rule,$(patsubst tests/fuzz/%_fuzz.c,%,$(f)))))
+$(foreach f,$(FUZZ_SRC:tests/fuzz/%_fuzz.c=%),$(eval $(call fuzzer_rule,$(f),$(firstword $(subst _, ,$(f))))))
 $(FUZZERS):
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -o $@ $(inputs) $(PKG_LIBS)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 void base_fail(const char *file, int line, const char *func, const char *what)
 {
@@ -34,6 +35,18 @@ void *base_zalloc(size_t count, size_t bytes)
 void *base_realloc(void *old, size_t bytes)
 {
     return or_die(realloc(old, bytes ? bytes : 1));
+}
+
+void *base_alloc_large(size_t bytes)
+{
+    enum { LARGE = 4 << 20, PAGE = 4096 };
+    uint8_t *p = base_alloc(bytes);
+    uintptr_t from = ((uintptr_t)p + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
+    uintptr_t to = ((uintptr_t)p + bytes) & ~(uintptr_t)(PAGE - 1);
+
+    if (bytes >= LARGE)
+        (void)madvise((void *)from, to - from, MADV_HUGEPAGE); /* a wish */
+    return p;
 }
 
 char *base_strdup(const char *s)

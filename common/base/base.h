@@ -46,6 +46,10 @@ static inline MUST_USE bool has_failed(struct outcome o)
 void *base_alloc(size_t bytes) __attribute__((malloc, returns_nonnull));
 void *base_zalloc(size_t count, size_t bytes) __attribute__((malloc, returns_nonnull));
 void *base_realloc(void *old, size_t bytes) __attribute__((returns_nonnull));
+/* base_alloc of memory that is read here and there: in large pages where it is large enough, so
+ * that a random place costs no page walk. It is taken from the system as it is touched;
+ * base_realloc to a smaller size gives the rest back. */
+void *base_alloc_large(size_t bytes) __attribute__((malloc, returns_nonnull));
 char *base_strdup(const char *s) __attribute__((malloc, returns_nonnull));
 char *base_strndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull));
 /* printf into fresh memory. */

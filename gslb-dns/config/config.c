@@ -295,8 +295,24 @@ static void check_zones(struct check *k)
     conf_index_free(&names);
 }
 
+/* A unit may have several, the first is ours. */
+static void find_geo_cache(struct check *k)
+{
+    const char **path = &k->config->geo_cache_path;
+    const char *given = getenv(&CONFIG_CACHE_OF_UNIT[1]), *name;
+
+    if (*path == NULL)
+        return;
+    name = strrchr(*path, '/');
+    if (strcmp(name != NULL ? name + 1 : *path, CONFIG_CACHE_OF_UNIT) != 0)
+        return;
+    *path = given != NULL && given[0] == '/' ? arena_strndup(k->arena, given, strcspn(given, ":"))
+                                             : NULL;
+}
+
 static void build(struct check *k)
 {
+    find_geo_cache(k);
     check_addresses(k->f, "listen", k->config->listen, k->config->n_listen, k->file->listen_places);
     check_transports(k);
     check_control(k);

@@ -224,6 +224,7 @@ struct config {
     const char *const *geo_paths;
     size_t n_geo_paths;
     struct place geo_place;
+    const char *geo_cache_path; /* a directory; NULL: nothing is cached */
     const struct config_region *regions;
     size_t n_regions;
     const struct config_edge *edges;

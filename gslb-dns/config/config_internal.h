@@ -46,6 +46,9 @@ struct file {
     size_t n_services;
 };
 
+/* systemd's word for the CacheDirectory of a unit; as a path it is the last part. */
+#define CONFIG_CACHE_OF_UNIT "$CACHE_DIRECTORY"
+
 extern const struct conf_struct config_schema;
 extern const struct conf_struct config_cookies_schema;
 extern const struct conf_struct config_rate_limit_schema;

@@ -137,6 +137,18 @@ static const struct conf_field GEOIP_FIELDS[] = {
         .help = "MaxMind DB files with coordinates or countries: one for both address families, or "
                 "one each. Without any, every client gets the default region order.",
     },
+    {
+        .key = "cache",
+        .kind = CONF_PATH,
+        .slot = CONF_ONE(struct file, config.geo_cache_path),
+        .preset = CONFIG_CACHE_OF_UNIT,
+        .none = "off",
+        .help = "A directory where what the databases say is kept in a form that loads several "
+                "times as fast, whatever the regions. It is written beside the work after a "
+                "database was read, used as long as that file is the same, and may be deleted at "
+                "any time. The default is the directory that systemd gives the unit; started by "
+                "other means there is none.",
+    },
 };
 static const struct conf_struct GEOIP = {
     .what = "geoip",

@@ -51,7 +51,7 @@ struct generation *generation_reload(const struct generation_wish *wish,
     has_signers = !has_failed(generation_load_signers(g, wish, previous, clock_wall_s(), errors));
     has_keys = !has_failed(generation_load_tsig_keys(g, errors));
     has_zones = !has_failed(generation_load_zones(g, wish, previous, errors));
-    has_steering = !has_failed(generation_load_steering(g, previous, errors));
+    has_steering = !has_failed(generation_load_steering(g, wish, previous, errors));
     generation_load_guard(g, previous);
     if (has_signers && has_keys && has_zones && has_steering) {
         generation_list_zones(g);

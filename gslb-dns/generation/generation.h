@@ -39,6 +39,7 @@ struct generation_wish {
     const char *const *zones; /* names of zones that are read even if their files look unchanged;
                                  those that are not configured are passed over */
     size_t n_zones;
+    bool is_trial; /* leaves no trace: what is loaded is only looked at */
 };
 
 /* previous (or NULL, if the wish has a path) is only read, and must live until the call returns.

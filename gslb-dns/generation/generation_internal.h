@@ -41,6 +41,7 @@ struct shared_steering {
     char *geo_text;
     struct steering *items; /* in the order in which services first name them */
     size_t n;
+    struct place_keeper *keeper; /* NULL: nothing was to be kept */
 };
 
 /* The limiter's table and the cookie secret that this process made up, which its generations hold.
@@ -117,8 +118,16 @@ MUST_USE struct outcome generation_load_tsig_keys(struct generation *g, struct e
 void generation_list_zones(struct generation *g);
 void generation_free_transfers(struct generation *g);
 
+/* Those of db, which may rest, and is awake afterwards unless they were in the cache. */
+struct geo_places *generation_load_places(const struct config *c, struct geo_db *db,
+                                          bool *is_from_cache, struct errors *errors);
+/* Puts them into the cache on a thread of its own, and frees them then. */
+struct place_keeper *generation_keep_places(const struct config *c, struct geo_places *places);
+void generation_stop_keeping(struct place_keeper *k); /* waits for it; NULL: nothing */
+
 /* Fills g->steering and g->services. */
 MUST_USE struct outcome generation_load_steering(struct generation *g,
+                                                 const struct generation_wish *wish,
                                                  const struct generation *previous,
                                                  struct errors *errors);
 void generation_free_steering(struct generation *g);

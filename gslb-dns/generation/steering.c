@@ -72,6 +72,7 @@ static void release(struct shared_steering *x)
 {
     if (x == NULL || atomic_fetch_sub(&x->refs, 1) > 1)
         return;
+    generation_stop_keeping(x->keeper);
     for (size_t i = 0; i < x->n; i++) {
         if (x->items[i].map != NULL)
             geo_map_free(x->items[i].map);
@@ -101,14 +102,20 @@ static bool is_compiled(const struct shared_steering *x, const struct shared_ste
     return true;
 }
 
-static struct outcome compile(const struct geo_db *db, struct steering *x, struct errors *errors)
+static bool is_by_location(const struct steering *x)
+{
+    return steer_map_policy(x->steer)->is_by_location;
+}
+
+static struct outcome compile(const struct geo_places *places, struct steering *x,
+                              struct errors *errors)
 {
     struct geo_plan plan = {.classify = steer_classify, .arg = x->steer};
     struct progress progress; /* geo_compile starts and ends it */
 
-    if (!steer_map_policy(x->steer)->is_by_location)
+    if (!is_by_location(x))
         return OUTCOME_OK;
-    x->map = geo_compile(db, &plan, &progress, errors);
+    x->map = geo_compile(places, &plan, &progress, errors);
     return x->map != NULL ? OUTCOME_OK : OUTCOME_FAILED;
 }
 
@@ -128,20 +135,15 @@ bool generation_has_family(const struct config *c, const struct config_service *
     return false;
 }
 
-/* "geo.mmdb (GeoLite2-City), built …; 12034 IPv4 and 4402 IPv6 prefixes in 1.2 MiB, compiled in
- * 140 ms"; services of other regions have prefixes of their own, which are added up. */
-static char *describe(const struct shared_steering *x)
+/* "; 12034 IPv4 and 4402 IPv6 prefixes in 1.2 MiB, read in 400 ms, compiled in 140 ms"; services of
+ * other regions have prefixes of their own, which are added up. */
+static void describe_maps(const struct shared_steering *x, const char *from, double read_ms,
+                          struct text *out)
 {
-    struct text t = {0};
     struct geo_map_stats sum = {0};
-    char *databases, size[TEXT_SHORT];
+    char size[TEXT_SHORT];
     unsigned n_maps = 0;
 
-    if (x->geo == NULL)
-        return base_strdup("none: no location is known");
-    databases = geo_describe(x->geo);
-    text_adds(&t, databases);
-    free(databases);
     for (size_t i = 0; i < x->n; i++) {
         struct geo_map_stats stats;
 
@@ -154,32 +156,71 @@ static char *describe(const struct shared_steering *x)
         sum.bytes += stats.bytes;
         sum.compile_ms += stats.compile_ms;
     }
-    if (n_maps == 0)
-        return t.p;
-    text_adds(&t, "; ");
+    text_adds(out, "; ");
     if (n_maps > 1)
-        text_addf(&t, "%u maps: ", n_maps);
-    text_addf(&t, "%u IPv4 and %u IPv6 prefixes in %s, compiled in %.0f ms", sum.leaves_v4,
-              sum.leaves_v6, text_format_bytes(sum.bytes, size), sum.compile_ms);
-    return t.p;
+        text_addf(out, "%u maps: ", n_maps);
+    text_addf(out, "%u IPv4 and %u IPv6 prefixes in %s, read%s in %.0f ms, compiled in %.0f ms",
+              sum.leaves_v4, sum.leaves_v6, text_format_bytes(sum.bytes, size), from, read_ms,
+              sum.compile_ms);
 }
 
-static struct outcome compile_all(const struct config *c, struct shared_steering *x,
-                                  struct errors *errors)
+/* A policy that asks where clients are wants all places; for the others it is enough that the
+ * database could be used. */
+static struct outcome compile_places(const struct config *c, struct shared_steering *x,
+                                     struct geo_places **places, bool *is_from_cache,
+                                     struct errors *errors)
 {
     struct outcome outcome = OUTCOME_OK;
+    struct text t = {0};
+    bool is_wanted = false;
 
-    if (c->n_geo_paths > 0) {
-        x->geo = geo_open(c->geo_paths, c->n_geo_paths, errors, c->geo_place);
-        if (x->geo == NULL)
-            return OUTCOME_FAILED;
-    }
     for (size_t i = 0; i < x->n; i++)
-        if (has_failed(compile(x->geo, &x->items[i], errors)))
+        is_wanted |= is_by_location(&x->items[i]);
+    if (!is_wanted && has_failed(geo_read(x->geo, errors, c->geo_place)))
+        return OUTCOME_FAILED;
+    if (!is_wanted) {
+        x->geo_text = geo_describe(x->geo);
+        return OUTCOME_OK;
+    }
+    *places = generation_load_places(c, x->geo, is_from_cache, errors);
+    if (*places == NULL)
+        return OUTCOME_FAILED;
+    for (size_t i = 0; i < x->n; i++)
+        if (has_failed(compile(*places, &x->items[i], errors)))
             outcome = OUTCOME_FAILED;
-    x->geo_text = describe(x);
-    if (x->geo != NULL)
-        geo_rest(x->geo);
+    text_adds(&t, geo_places_text(*places));
+    describe_maps(x, *is_from_cache ? " from the cache" : "", geo_places_read_ms(*places), &t);
+    x->geo_text = t.p;
+    return outcome;
+}
+
+static struct outcome compile_nowhere(struct shared_steering *x, struct errors *errors)
+{
+    x->geo_text = base_strdup("none: no location is known");
+    for (size_t i = 0; i < x->n; i++)
+        if (has_failed(compile(NULL, &x->items[i], errors)))
+            return OUTCOME_FAILED;
+    return OUTCOME_OK;
+}
+
+static struct outcome compile_all(const struct config *c, struct shared_steering *x, bool is_trial,
+                                  struct errors *errors)
+{
+    struct geo_places *places = NULL;
+    bool is_from_cache = false;
+    struct outcome outcome;
+
+    if (c->n_geo_paths == 0)
+        return compile_nowhere(x, errors);
+    x->geo = geo_open_resting(c->geo_paths, c->n_geo_paths, errors, c->geo_place);
+    if (x->geo == NULL)
+        return OUTCOME_FAILED;
+    outcome = compile_places(c, x, &places, &is_from_cache, errors);
+    geo_rest(x->geo);
+    if (places != NULL && c->geo_cache_path != NULL && !is_from_cache && !is_trial)
+        x->keeper = generation_keep_places(c, places);
+    else
+        geo_places_free(places);
     return outcome;
 }
 
@@ -196,8 +237,8 @@ static struct world_service service_of(const struct config *c, const struct conf
     };
 }
 
-struct outcome generation_load_steering(struct generation *g, const struct generation *previous,
-                                        struct errors *errors)
+struct outcome generation_load_steering(struct generation *g, const struct generation_wish *wish,
+                                        const struct generation *previous, struct errors *errors)
 {
     const struct config *c = g->config;
     size_t *item_of = base_zalloc(c->n_services, sizeof(item_of[0]));
@@ -211,7 +252,7 @@ struct outcome generation_load_steering(struct generation *g, const struct gener
         atomic_fetch_add(&g->steering->refs, 1);
     } else {
         g->steering = plan;
-        outcome = compile_all(c, plan, errors);
+        outcome = compile_all(c, plan, wish->is_trial, errors);
     }
     g->services = base_zalloc(c->n_services, sizeof(g->services[0]));
     for (size_t i = 0; i < c->n_services; i++)

@@ -2,15 +2,20 @@
 /*
  * geo: which location class an address belongs to, and how many of its bits decide that.
  *
- * Two halves. A geo_db is an opened GeoIP database (MaxMind DB format), read slowly: one address,
- * one location, for explain. A geo_map is what the hot path uses: the database's trie walked once
- * at load, each distinct record given a class by the caller (steer's ranked list), siblings of one
- * class merged. The depth at which a merged leaf lies is the answer's ECS scope (RFC 7871 section
- * 7.2.1): every address under it gets the same class, no two leaves overlap, and no leaf could be
- * shorter.
+ *   geo_db ──geo_places_read──▶ geo_places ──geo_compile──▶ geo_map ──▶ the hot path
+ *                                 ▲    │
+ *                       a file of its own, between starts
+ *
+ * A geo_db is an opened GeoIP database (MaxMind DB format), read slowly: one address, one location,
+ * for explain. geo_places is what it says of places and nothing else: every prefix with its
+ * location, whatever the regions. A geo_map is what the hot path uses: each location given a class
+ * by the caller (steer's ranked list), siblings of one class merged. The depth at which a merged
+ * leaf lies is the answer's ECS scope (RFC 7871 section 7.2.1): every address under it gets the
+ * same class, no two leaves overlap, and no leaf could be shorter.
  *
  * Place: on the DNS path between wire (client address or ECS prefix) and steer.
- * Lifetime: a db and its maps belong to one generation; a map does not need its db any more.
+ * Lifetime: a db and its maps belong to one generation; places live during a load; a map needs
+ * neither any more.
  * Threads: built by one thread; finished objects never change and are read by any number.
  */
 #ifndef GSLB_DNS_GEO_H
@@ -42,6 +47,12 @@ struct geo_map;
  * that whoever rewrites or truncates it later cannot reach a running server. */
 struct geo_db *geo_open(const char *const *paths, size_t n, struct errors *errors,
                         struct place place);
+/* The same without reading what is in the files: the database rests, and nothing is known of it
+ * but which files these are. */
+struct geo_db *geo_open_resting(const char *const *paths, size_t n, struct errors *errors,
+                                struct place place);
+/* What geo_open does beyond that, and fails with. */
+MUST_USE struct outcome geo_read(struct geo_db *db, struct errors *errors, struct place place);
 void geo_close(struct geo_db *db);
 /* Gives the copy back, of which a city database has 66 MB; only geo_close and geo_wake may follow.
  */
@@ -57,8 +68,38 @@ bool geo_is_unchanged(const struct geo_db *db, const char *const *paths, size_t 
  * microsecond. */
 bool geo_locate(const struct geo_db *db, const struct ip *ip, struct geo_location *out,
                 unsigned *prefix_bits);
-/* "geo.mmdb (GeoLite2-City), built 2026-09-18, 66 MiB; …" in fresh memory, for status and logs. */
+/* "geo.mmdb (GeoLite2-City), built 2026-09-18, 66 MiB; …" in fresh memory, for status and logs. The
+ * db is awake. */
 char *geo_describe(const struct geo_db *db);
+
+/* ---- the places ---- */
+
+struct geo_places;
+
+/* Reads all of an awake db, in O(database) on all cores. NULL: its tree is damaged (errors).
+ * progress may be NULL; it counts nodes of the tree. */
+struct geo_places *geo_places_read(const struct geo_db *db, struct progress *progress,
+                                   struct errors *errors);
+void geo_places_free(struct geo_places *p);
+/* geo_describe of the database that they are from. */
+const char *geo_places_text(const struct geo_places *p);
+/* How long it took to read them. */
+double geo_places_read_ms(const struct geo_places *p);
+
+/* Keeps them in a file of directory, for later loads; it is there whole or not at all. Any thread,
+ * and no hurry: *stop is looked at now and then. what: in fresh memory the file, and why not. */
+enum geo_kept {
+    GEO_KEPT,
+    GEO_KEPT_NOT,   /* not worth it now: another program is at it, or *stop */
+    GEO_KEPT_FAILED /* the operator should know */
+};
+enum geo_kept geo_places_keep(const struct geo_places *p, const char *directory,
+                              const _Atomic bool *stop, char **what);
+/* Those of an earlier load of the same files (inode, size, times) by the same version. db may rest.
+ * NULL: read the db; *why is NULL if none were kept, else in fresh memory why those cannot be used:
+ * they are of another state of the files, damaged, cut short. */
+struct geo_places *geo_places_load(const struct geo_db *db, const char *directory,
+                                   struct errors *errors, char **why);
 
 /* ---- the compiled map ---- */
 
@@ -72,24 +113,25 @@ struct geo_override {
 };
 
 struct geo_plan {
-    /* The class of a location; NULL: no location. Called once with NULL, then at most once for
-     * each distinct record and family; one call at a time, from any thread, in any order. */
+    /* The class of a location; NULL: no location. Called once with NULL, then once for each
+     * distinct location. */
     uint32_t (*classify)(void *arg, const struct geo_location *where);
     void *arg;
     const struct geo_override *overrides; /* any order; the longest prefix wins, then the later */
     size_t n_overrides;
 };
 
-/* Compiles, in O(database). db NULL: every address has no location, at scope 0. NULL: the tree is
- * damaged (errors). progress may be NULL; it counts nodes of the tree. */
-struct geo_map *geo_compile(const struct geo_db *db, const struct geo_plan *plan,
+/* Compiles, in O(places). places NULL: every address has no location, at scope 0. NULL: there are
+ * more classes than GEO_CLASSES_MAX (errors). progress may be NULL; it counts locations. */
+struct geo_map *geo_compile(const struct geo_places *places, const struct geo_plan *plan,
                             struct progress *progress, struct errors *errors);
 void geo_map_free(struct geo_map *map);
 
 struct geo_map_stats {
     uint32_t leaves_v4, leaves_v6; /* merged prefixes, which cover each family whole */
-    uint32_t records;              /* distinct records classified */
+    uint32_t records;              /* of the database */
     uint32_t damaged_records;      /* of these unreadable, taken as no location */
+    uint32_t places;               /* distinct locations that they tell of */
     size_t bytes;
     double compile_ms;
 };

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Where the metadata is looked for, from the end; the format says so. */
@@ -175,19 +176,35 @@ static void close_file(struct geo_file *file)
     free(file->path);
 }
 
+/* The kernel's clock for file times ticks every 10 ms at most: two writes in one tick look alike.
+ */
+#define SETTLED_AFTER_NS 100000000
+
+static bool is_settled(const struct stat *st)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (now.tv_sec - st->st_ctim.tv_sec) * 1000000000 + now.tv_nsec - st->st_ctim.tv_nsec >=
+           SETTLED_AFTER_NS;
+}
+
 /* What was opened is close_file's, on failure too. */
 static struct outcome open_file(struct geo_file *file, const char *path, struct errors *errors,
                                 struct place place)
 {
-    const char *why;
-
     *file = (struct geo_file){.path = base_strdup(path)};
     file->original = open_original(path, &file->as_read, errors, place);
-    if (file->original < 0)
-        return OUTCOME_FAILED;
-    why = map_original(file);
+    file->is_settled = file->original >= 0 && is_settled(&file->as_read);
+    return file->original >= 0 ? OUTCOME_OK : OUTCOME_FAILED;
+}
+
+static struct outcome read_file(struct geo_file *file, struct errors *errors, struct place place)
+{
+    const char *why = map_original(file);
+
     if (why != NULL) {
-        errors_add(errors, place, "cannot use the GeoIP database \"%s\": %s", path, why);
+        errors_add(errors, place, "cannot use the GeoIP database \"%s\": %s", file->path, why);
         return OUTCOME_FAILED;
     }
     file->is_v4 = file->mmdb.metadata.ip_version == 4;
@@ -197,7 +214,7 @@ static struct outcome open_file(struct geo_file *file, const char *path, struct 
     errors_add(errors, place,
                "the GeoIP database \"%s\" (%s) has neither countries nor coordinates: give a "
                "country or city database",
-               path, file->mmdb.metadata.database_type);
+               file->path, file->mmdb.metadata.database_type);
     return OUTCOME_FAILED;
 }
 
@@ -218,17 +235,6 @@ static bool is_as_read(const struct geo_file *file)
     return fstat(file->original, &now) == 0 && now.st_size == file->as_read.st_size &&
            now.st_mtim.tv_sec == file->as_read.st_mtim.tv_sec &&
            now.st_mtim.tv_nsec == file->as_read.st_mtim.tv_nsec;
-}
-
-struct outcome geo_wake(struct geo_db *db)
-{
-    for (size_t i = 0; i < db->n_files; i++) {
-        struct geo_file *file = &db->files[i];
-
-        if (!file->is_mapped && (!is_as_read(file) || map_original(file) != NULL))
-            return OUTCOME_FAILED;
-    }
-    return OUTCOME_OK;
 }
 
 /* An IPv4 file covers IPv4; an IPv6 one covers IPv6, and IPv4 when there is no file for that. */
@@ -252,8 +258,8 @@ static struct outcome assign_families(struct geo_db *db, struct errors *errors, 
     return OUTCOME_OK;
 }
 
-struct geo_db *geo_open(const char *const *paths, size_t n, struct errors *errors,
-                        struct place place)
+struct geo_db *geo_open_resting(const char *const *paths, size_t n, struct errors *errors,
+                                struct place place)
 {
     struct geo_db *db = base_zalloc(1, sizeof(*db));
     bool is_good = n >= 1 && n <= COUNT_OF(db->files);
@@ -261,14 +267,55 @@ struct geo_db *geo_open(const char *const *paths, size_t n, struct errors *error
     if (!is_good)
         errors_add(errors, place,
                    "%zu GeoIP databases: give one file for both families or one for each", n);
-    for (size_t i = 0; is_good && i < n; i++) {
+    for (size_t i = 0; is_good && i < n; i++)
         is_good = !has_failed(open_file(&db->files[db->n_files++], paths[i], errors, place));
-    }
-    if (!is_good || has_failed(assign_families(db, errors, place))) {
+    if (!is_good) {
         geo_close(db);
         return NULL;
     }
     return db;
+}
+
+struct outcome geo_read(struct geo_db *db, struct errors *errors, struct place place)
+{
+    for (size_t i = 0; i < db->n_files; i++)
+        if (has_failed(read_file(&db->files[i], errors, place)))
+            return OUTCOME_FAILED;
+    return assign_families(db, errors, place);
+}
+
+struct geo_db *geo_open(const char *const *paths, size_t n, struct errors *errors,
+                        struct place place)
+{
+    struct geo_db *db = geo_open_resting(paths, n, errors, place);
+
+    if (db != NULL && has_failed(geo_read(db, errors, place))) {
+        geo_close(db);
+        return NULL;
+    }
+    return db;
+}
+
+static struct outcome wake_first(struct geo_db *db)
+{
+    struct errors errors = {0};
+    struct outcome outcome = geo_read(db, &errors, (struct place){0});
+
+    errors_free(&errors);
+    return outcome;
+}
+
+struct outcome geo_wake(struct geo_db *db)
+{
+    for (size_t i = 0; i < db->n_files; i++)
+        if (!db->files[i].is_mapped && !is_as_read(&db->files[i]))
+            return OUTCOME_FAILED;
+    if (db->v4 == NULL && db->v6 == NULL)
+        return wake_first(db);
+    for (size_t i = 0; i < db->n_files; i++)
+        if (!db->files[i].is_mapped && map_original(&db->files[i]) != NULL)
+            return OUTCOME_FAILED;
+    return OUTCOME_OK;
 }
 
 void geo_close(struct geo_db *db)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#define XXH_INLINE_ALL
 #include "gslb-dns/geo/geo_internal.h"
 
 #include "common/text/text.h"
@@ -6,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 /* Latitude and longitude have paths of equal length, which differ in the last key alone. */
 static const struct geo_layout layouts[] = {
@@ -43,6 +45,11 @@ static const struct center centers[] = {
 #include "gslb-dns/geo/country_centers.def"
 #undef X
 };
+
+uint64_t geo_record_rules(void)
+{
+    return XXH3_64bits(centers, sizeof(centers));
+}
 
 static int compare_country(const void *key, const void *center)
 {
@@ -210,4 +217,39 @@ const struct geo_layout *geo_record_detect(const MMDB_s *mmdb, uint32_t offset)
             (where.has_country || where.has_coordinates))
             return &layouts[i];
     return NULL;
+}
+
+enum { HAS_COUNTRY = 1, HAS_COORDINATES = 2, IS_COUNTRY_CENTER = 4 };
+
+struct geo_place geo_place_of(const struct geo_location *where)
+{
+    struct geo_place p = {0};
+
+    if (where->has_country) {
+        memcpy(p.country, where->country, sizeof(p.country));
+        p.flags |= HAS_COUNTRY;
+    }
+    if (where->has_coordinates) {
+        p.latitude = where->latitude;
+        p.longitude = where->longitude;
+        p.flags |= HAS_COORDINATES | (where->is_country_center ? IS_COUNTRY_CENTER : 0);
+    }
+    if (p.flags != 0)
+        memcpy(p.continent, where->continent, sizeof(p.continent));
+    return p;
+}
+
+struct geo_location geo_place_location(const struct geo_place *p)
+{
+    struct geo_location where = {
+        .has_country = p->flags & HAS_COUNTRY,
+        .has_coordinates = p->flags & HAS_COORDINATES,
+        .is_country_center = p->flags & IS_COUNTRY_CENTER,
+        .latitude = p->latitude,
+        .longitude = p->longitude,
+    };
+
+    memcpy(where.country, p->country, sizeof(p->country));
+    memcpy(where.continent, p->continent, sizeof(p->continent));
+    return where;
 }

@@ -146,12 +146,7 @@ static uint32_t add_nodes(struct geo_table *t, const struct geo_node *nodes, uin
 {
     uint32_t base = t->n_nodes;
 
-    while (t->n_nodes + n > t->nodes_cap) {
-        t->nodes_cap = t->nodes_cap ? 2 * t->nodes_cap : 1024;
-        t->nodes = base_realloc(t->nodes, t->nodes_cap * sizeof(*t->nodes));
-    }
-    if (n > 0)
-        memcpy(t->nodes + base, nodes, n * sizeof(*nodes));
+    memcpy(t->nodes + base, nodes, n * sizeof(*nodes));
     t->n_nodes += n;
     return base;
 }
@@ -160,12 +155,7 @@ static uint32_t add_leaves(struct geo_table *t, const uint32_t *leaves, uint32_t
 {
     uint32_t base = t->n_leaves;
 
-    while (t->n_leaves + n > t->leaves_cap) {
-        t->leaves_cap = t->leaves_cap ? 2 * t->leaves_cap : 1024;
-        t->leaves = base_realloc(t->leaves, t->leaves_cap * sizeof(*t->leaves));
-    }
-    if (n > 0)
-        memcpy(t->leaves + base, leaves, n * sizeof(*leaves));
+    memcpy(t->leaves + base, leaves, n * sizeof(*leaves));
     t->n_leaves += n;
     return base;
 }
@@ -203,8 +193,12 @@ void geo_table_build(struct geo_table *t, const uint32_t *leaves, size_t n)
     struct build b = {t, leaves};
     struct geo_node node;
 
-    *t = (struct geo_table){0};
-    t->direct = base_alloc(sizeof(*t->direct) << DIRECT_BITS);
+    /* Each node parts at least two leaves; a leaf is a word in the node of its depth. */
+    *t = (struct geo_table){
+        .direct = base_alloc(sizeof(*t->direct) << DIRECT_BITS),
+        .nodes = base_alloc_large(n * sizeof(*t->nodes)),
+        .leaves = base_alloc_large(n * sizeof(*t->leaves)),
+    };
     for (size_t slot = 0; slot < (size_t)1 << DIRECT_BITS;) {
         uint32_t leaf = *b.next;
         size_t span = 1;

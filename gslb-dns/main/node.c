@@ -279,8 +279,9 @@ static void *load_main(void *arg)
 
     /* The generation that runs stays until this load has come back. */
     load->fresh = generation_reload(
-        &(struct generation_wish){load->wish.is_full ? load->node->path : NULL,
-                                  (const char *const *)load->wish.zones, load->wish.n_zones},
+        &(struct generation_wish){.path = load->wish.is_full ? load->node->path : NULL,
+                                  .zones = (const char *const *)load->wish.zones,
+                                  .n_zones = load->wish.n_zones},
         load->node->generation, &load->errors);
     loop_post(load->node->loop, on_loaded, load);
     return NULL;
@@ -572,7 +573,8 @@ void node_stop(struct node *n)
 
 struct outcome node_check(const char *path, struct errors *errors)
 {
-    struct generation *g = generation_load(path, NULL, errors);
+    struct generation_wish wish = {.path = path, .is_trial = true};
+    struct generation *g = generation_reload(&wish, NULL, errors);
     bool is_refused;
 
     if (g == NULL)

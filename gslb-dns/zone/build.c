@@ -303,20 +303,6 @@ static size_t block_bound(const struct draft *d)
     return n;
 }
 
-/* Large zones in large pages: a random name then costs no page walk. */
-static uint8_t *new_block(size_t n)
-{
-    uint8_t *block = base_alloc(n);
-
-    if (n >= (size_t)4 << 20) {
-        uintptr_t from = ((uintptr_t)block + 4095) & ~(uintptr_t)4095;
-        uintptr_t to = ((uintptr_t)block + n) & ~(uintptr_t)4095;
-
-        (void)madvise((void *)from, to - from, MADV_HUGEPAGE); /* a wish */
-    }
-    return block;
-}
-
 /* The pages from used on hold nothing, but they may be some that a draft wrote to before. */
 static void trim_block(uint8_t *used, const uint8_t *end)
 {
@@ -392,7 +378,7 @@ struct zone *draft_build(struct draft *d)
 {
     struct packing *p = base_zalloc(1, sizeof(*p));
     size_t bound = block_bound(d);
-    uint8_t *block = new_block(bound);
+    uint8_t *block = base_alloc_large(bound);
     struct zone *z = base_zalloc(1, sizeof(*z));
     struct zone_index *index;
 

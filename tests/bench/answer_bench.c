@@ -134,12 +134,16 @@ static void use_database(struct answer_world *w, const char *const *paths, size_
     struct errors errors = {0};
     struct geo_db *db = geo_open(paths, n, &errors, (struct place){0});
     struct geo_plan plan = {.classify = steer_classify, .arg = w->steer};
+    struct geo_places *places;
 
     errors_print(&errors, stderr);
     ensure(db != NULL);
     geo_map_free(w->map);
-    w->map = geo_compile(db, &plan, NULL, &errors);
+    places = geo_places_read(db, NULL, &errors);
+    ensure(places != NULL);
+    w->map = geo_compile(places, &plan, NULL, &errors);
     ensure(w->map != NULL);
+    geo_places_free(places);
     geo_close(db);
     for (size_t i = 0; i < N_SERVICES; i++)
         w->services[i].map = w->map;

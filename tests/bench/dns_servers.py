@@ -45,7 +45,8 @@ class Site:
 
 
 class GslbDns:
-    """Signs both zones itself, with the keys that the peers' zones are signed with."""
+    """Signs both zones itself, with the keys that the peers' zones are signed with. All starts but the
+    first one of a database have it in their cache."""
     name, package, programs, reload = "gslb-dns", "", [], signal.SIGHUP
     workloads = PLAIN + SIGNED
 
@@ -59,7 +60,7 @@ class GslbDns:
                        for name, place in REGIONS.items()}
             (folder / "steered.test.zone").write_text(make_zone("steered.test", ""))
             zones["steered.test"] = {"file": "steered.test.zone"}
-            config.update({"geoip": {"databases": [str(options.geoip)]},
+            config.update({"geoip": {"databases": [str(options.geoip)], "cache": str(options.data / "geo-cache")},
                            "regions": regions, "region-order": list(REGIONS),
                            "services": {"www.steered.test": {"policy": "nearest", "ttl": "60s"}}})
         for apex, zone in zones.items() if site.is_signed else ():

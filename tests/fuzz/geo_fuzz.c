@@ -53,6 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *path = name;
     struct errors errors = {0};
     struct geo_plan plan = {.classify = by_first_letter};
+    struct geo_places *places = NULL;
     struct geo_map *map = NULL;
     struct geo_db *db;
 
@@ -61,13 +62,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     db = geo_open(&path, 1, &errors, (struct place){0});
     close(fd);
     if (db != NULL)
-        map = geo_compile(db, &plan, NULL, &errors);
+        places = geo_places_read(db, NULL, &errors);
+    if (places != NULL)
+        map = geo_compile(places, &plan, NULL, &errors);
     ensure(map != NULL || errors.n_errors > 0);
     if (map != NULL) {
         free(geo_describe(db));
         search(db, map);
     }
     geo_map_free(map);
+    geo_places_free(places);
     geo_close(db);
     errors_free(&errors);
     return 0;

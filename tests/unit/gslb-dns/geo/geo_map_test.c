@@ -66,10 +66,12 @@ static struct geo_map *compile(const struct geo_db *db, const struct geo_overrid
 {
     struct geo_plan plan = {by_country, calls, overrides, n};
     struct errors errors = {0};
+    struct geo_places *places = db == NULL ? NULL : geo_places_read(db, NULL, &errors);
     struct geo_map *map;
 
     *calls = 0;
-    map = geo_compile(db, &plan, NULL, &errors);
+    map = geo_compile(places, &plan, NULL, &errors);
+    geo_places_free(places); /* the map stands alone */
     assert_non_null(map);
     assert_int_equal(errors.n_errors + errors.n_warnings, 0);
     return map;
@@ -137,10 +139,11 @@ static void test_siblings_join(void **state)
     mmdb_add(&m, "10.0.7.0/24", de);
     db = open_mmdb(&m);
     map = compile(db, NULL, 0, &calls);
-    geo_close(db); /* the map stands alone */
+    geo_close(db);
     expect(map, wants, COUNT_OF(wants));
     stats = geo_map_get_stats(map);
     assert_int_equal(stats.records, 3);
+    assert_int_equal(stats.places, 3);
     assert_int_equal(calls, 4);
     assert_int_equal(stats.damaged_records, 0);
     assert_true(stats.bytes > 2 * 65536 * 4);
@@ -262,11 +265,9 @@ static void test_overrides(void **state)
 
 static void expect_refused(struct geo_db *db, const char *part)
 {
-    unsigned calls = 0;
-    struct geo_plan plan = {.classify = by_country, .arg = &calls};
     struct errors errors = {0};
 
-    assert_null(geo_compile(db, &plan, NULL, &errors));
+    assert_null(geo_places_read(db, NULL, &errors));
     assert_int_equal(errors.n_errors, 1);
     if (strstr(errors.items[0].message, part) == NULL)
         fail_msg("\"%s\" does not say \"%s\"", errors.items[0].message, part);
@@ -310,6 +311,7 @@ static void test_damaged_record(void **state)
     struct geo_plan plan = {.classify = by_country, .arg = &calls};
     struct errors errors = {0};
     struct geo_db *db;
+    struct geo_places *places;
     struct geo_map *map;
     struct ip ip = ip_of("192.0.2.1");
     uint32_t bad;
@@ -321,7 +323,10 @@ static void test_damaged_record(void **state)
     mmdb_pointer(&m.data, bad + 1);
     mmdb_add(&m, "192.0.2.0/24", bad);
     db = open_mmdb(&m);
-    map = geo_compile(db, &plan, NULL, &errors);
+    places = geo_places_read(db, NULL, &errors);
+    assert_non_null(places);
+    map = geo_compile(places, &plan, NULL, &errors);
+    geo_places_free(places);
     assert_non_null(map);
     assert_int_equal(geo_map_get_stats(map).damaged_records, 1);
     assert_int_equal(errors.n_warnings, 1);
@@ -463,7 +468,7 @@ static void test_audit(void **state)
     assert_non_null(db);
     map = compile(db, NULL, 0, &calls);
     stats = geo_map_get_stats(map);
-    assert_int_equal(calls, stats.records + 1);
+    assert_int_equal(calls, stats.places + 1);
     a.map = map;
     a.db = db;
     audit_family(&a, 4, stats.leaves_v4);
