@@ -21,8 +21,8 @@
  * A record is out of the answers ACME_TTL_S before its lifetime ends, so that no cache that keeps
  * to the TTL has it longer.
  *
- * The store belongs to the control thread. A view is immutable; any thread reads it as long as its
- * world lives.
+ * A store belongs to one thread, its copies to others. A view is immutable; any thread reads it as
+ * long as its world lives.
  */
 #ifndef GSLB_DNS_ACME_H
 #define GSLB_DNS_ACME_H
@@ -49,6 +49,7 @@ struct acme_record {
 struct acme_store;
 struct acme_store *acme_store_new(void);
 void acme_store_free(struct acme_store *s);
+struct acme_store *acme_store_copy(const struct acme_store *s);
 enum acme_put { ACME_CHANGED, ACME_KNOWN, ACME_FULL };
 /* Takes what is newer than what is known of the name and value. ACME_FULL: a bound is reached and
  * nothing was taken. */
@@ -77,7 +78,7 @@ struct acme_zones {
 
 /* What a world needs of the store. Cannot fail; NULL: nothing. previous: the view before, or NULL;
  * what of it is still right is shared. Takes as long as making those zones anew that are signed
- * and whose challenges changed: a second or two for a million names. */
+ * and whose challenges changed: a second or two for a million names. Any thread. */
 struct acme_view;
 struct acme_view *acme_view_new(const struct acme_store *s, const struct acme_zones *zones,
                                 const struct acme_view *previous, int64_t now_ms);

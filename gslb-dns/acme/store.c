@@ -22,6 +22,18 @@ void acme_store_free(struct acme_store *s)
     free(s);
 }
 
+struct acme_store *acme_store_copy(const struct acme_store *s)
+{
+    struct acme_store *copy = acme_store_new();
+
+    if (s->n == 0)
+        return copy;
+    copy->n = copy->cap = s->n;
+    copy->records = base_alloc(s->n * sizeof(s->records[0]));
+    memcpy(copy->records, s->records, s->n * sizeof(s->records[0]));
+    return copy;
+}
+
 static bool is_same_name(const struct wire_name *a, const struct wire_name *b)
 {
     return a->length == b->length && memcmp(a->bytes, b->bytes, a->length) == 0;

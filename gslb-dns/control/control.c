@@ -41,7 +41,7 @@ static void on_acme_timer(evutil_socket_t fd, short what, void *arg)
 
     control_acme_set_timer(c);
     if (is_changed)
-        c->hooks.on_health_change(c->hooks.arg);
+        control_tell_change(c);
 }
 
 static void on_ticket_timer(evutil_socket_t fd, short what, void *arg)
@@ -93,6 +93,7 @@ void control_free(struct control *c)
     for (struct control_peer *p = c->peers; p != NULL; p = p->next)
         p->edge = CONTROL_NO_EDGE;
     control_close_peers(c);
+    control_free_due(c);
     exporter_free(c->exporter);
     event_free(c->timer);
     event_free(c->acme_timer);
@@ -339,21 +340,31 @@ static void commit_exporter(struct control *c, const struct control_change *chan
     c->exporter_at = change->config->metrics;
 }
 
-/* Moves what is known of each edge to its place in the new configuration. Returns, per new edge,
- * its old index. */
-static size_t *move_edges(struct control *c, const struct config *config)
+/* Per edge of a configuration, its index in the one that is committed; SIZE_MAX: it has none. */
+static size_t *find_old_edges(const struct control *c, const struct config *config)
 {
     size_t *old_index = base_zalloc(config->n_edges + 1, sizeof(*old_index));
-    struct control_edge *edges = base_zalloc(config->n_edges + 1, sizeof(*edges));
 
     for (size_t i = 0; i < config->n_edges; i++) {
         ptrdiff_t old = c->config != NULL ? control_find_edge(c->config, config->edges[i].name)
                                           : CONTROL_NO_EDGE;
 
         old_index[i] = old == CONTROL_NO_EDGE ? SIZE_MAX : (size_t)old;
+    }
+    return old_index;
+}
+
+/* Moves what is known of each edge to its place in the new configuration. */
+static void move_edges(struct control *c, const struct config *config, const size_t *old_index)
+{
+    struct control_edge *edges = base_zalloc(config->n_edges + 1, sizeof(*edges));
+
+    for (size_t i = 0; i < config->n_edges; i++) {
+        size_t old = old_index[i];
+
         control_rate_start(&edges[i].rate);
         arena_init(&edges[i].report_arena, 0);
-        if (old == CONTROL_NO_EDGE)
+        if (old == SIZE_MAX)
             continue;
         edges[i] = c->edges[old];
         arena_init(&c->edges[old].report_arena, 0);
@@ -366,18 +377,33 @@ static size_t *move_edges(struct control *c, const struct config *config)
             c->edges[i].peer->edge = CONTROL_NO_EDGE;
     free_edges(c);
     c->edges = edges;
-    return old_index;
 }
 
-static void commit_health(struct control *c, const struct config *config, const size_t *old_index)
+static struct health *carry_health(const struct control *c, const struct config *config,
+                                   const size_t *old_index)
 {
     struct health_settings settings = {config->health.stale_after_ms, config->health.down_threshold,
                                        config->health.up_threshold,
                                        config->health.keep_last_view_ms};
     int64_t now_ms = clock_mono_ms();
-    struct health *h = c->health == NULL ? health_new(config->n_edges, &settings, now_ms)
-                                         : health_take_over(c->health, old_index, config->n_edges,
-                                                            &settings, now_ms);
+
+    return c->health == NULL
+               ? health_new(config->n_edges, &settings, now_ms)
+               : health_take_over(c->health, old_index, config->n_edges, &settings, now_ms);
+}
+
+struct health *control_foresee_health(const struct control *c, const struct config *config)
+{
+    size_t *old_index = find_old_edges(c, config);
+    struct health *h = carry_health(c, config, old_index);
+
+    free(old_index);
+    return h;
+}
+
+static void commit_health(struct control *c, const struct config *config, const size_t *old_index)
+{
+    struct health *h = carry_health(c, config, old_index);
 
     health_free(c->health);
     c->health = h;
@@ -396,8 +422,9 @@ static void close_removed(struct control *c)
 void control_commit(struct control *c, struct control_change *change)
 {
     const struct config *config = change->config;
-    size_t *old_index = move_edges(c, config);
+    size_t *old_index = find_old_edges(c, config);
 
+    move_edges(c, config, old_index);
     commit_health(c, config, old_index);
     c->config = config;
     SSL_CTX_free(c->tls);

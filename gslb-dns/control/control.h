@@ -94,7 +94,7 @@ struct control_status {
 
 struct control_hooks {
     void *arg;
-    /* What answers depend on has changed: publish a view from control_health. */
+    /* What answers depend on has changed: publish it, now or soon, then say control_published. */
     void (*on_health_change)(void *arg);
     /* An operator wants a reload: of the configuration and all that has changed, or of the named
      * zones alone whether they have changed or not (the names are borrowed). Answer at once or
@@ -133,6 +133,14 @@ void control_discard(struct control_change *change);
 
 /* Of the committed configuration, edges by their index there; valid until the next commit. */
 const struct health *control_health(const struct control *c);
+/* A copy of it, as it would be if that configuration were committed now; the caller's. */
+struct health *control_foresee_health(const struct control *c, const struct config *config);
+
+/* How many changes on_health_change has told. What is taken now of health and challenges has them
+ * all; once it is published, control_published says so with this number, and those who asked for
+ * these changes are answered. */
+uint64_t control_changes(const struct control *c);
+void control_published(struct control *c, uint64_t changes);
 
 /* The answer to hooks.reload: text is what changed, or what an operator must know when not all went
  * well: it was refused, or a zone is broken. Tickets of operators that have gone are ignored. */

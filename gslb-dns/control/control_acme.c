@@ -15,7 +15,7 @@ enum { CONFIRM_MS = 3000, LIFETIME_S = 600 };
 struct control_wait {
     struct control_wait *next;
     struct control *control;
-    uint64_t ticket, sequence;
+    uint64_t ticket, sequence, change;
     struct text done;    /* what this node has done */
     struct text trouble; /* with nodes that have answered otherwise, or were not there to ask */
     bool *is_awaited;    /* by node */
@@ -47,7 +47,7 @@ static void settle(struct control *c, bool is_changed)
     if (!is_changed)
         return;
     (void)control_save_state(c); /* it has said so if it could not */
-    c->hooks.on_health_change(c->hooks.arg);
+    control_tell_change(c);
 }
 
 /* ---- Waiting ---- */
@@ -64,6 +64,8 @@ static void end_wait(struct control_wait *w)
         if (w->is_awaited[i])
             text_addf(&w->trouble, "%s%s has not confirmed", w->trouble.n > 0 ? "; " : "",
                       w->control->nodes[i]->name);
+    if (w->change > w->control->n_published)
+        text_addf(&w->trouble, "%sthis node is still signing", w->trouble.n > 0 ? "; " : "");
     is_fine = w->trouble.n == 0;
     if (is_fine)
         text_addf(&w->done, " at %zu node%s", w->n_nodes + 1, w->n_nodes == 0 ? "" : "s");
@@ -88,6 +90,25 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     end_wait(arg);
 }
 
+/* Do all have it in their answers? */
+static bool is_everywhere(const struct control_wait *w)
+{
+    return w->n_awaited == 0 && w->change <= w->control->n_published;
+}
+
+void control_acme_published(struct control *c)
+{
+    struct control_wait *w = c->waits;
+
+    while (w != NULL) {
+        struct control_wait *next = w->next;
+
+        if (is_everywhere(w))
+            end_wait(w);
+        w = next;
+    }
+}
+
 void control_acme_acked(struct control *c, const struct control_node *node, uint64_t sequence,
                         const char *error)
 {
@@ -105,7 +126,8 @@ void control_acme_acked(struct control *c, const struct control_node *node, uint
             text_addf(&w->trouble, "%s%s says: %s", w->trouble.n > 0 ? "; " : "", node->name,
                       words);
         }
-        if (--w->n_awaited == 0) {
+        w->n_awaited--;
+        if (is_everywhere(w)) {
             end_wait(w);
             return;
         }
@@ -123,6 +145,7 @@ static void tell_and_wait(struct control *c, struct control_peer *peer, Gslb__Up
     *w = (struct control_wait){.next = c->waits,
                                .control = c,
                                .ticket = peer->ticket,
+                               .change = c->n_changes,
                                .done = *done,
                                .n_nodes = c->n_nodes,
                                .is_awaited = base_zalloc(c->n_nodes, sizeof(bool))};
@@ -137,7 +160,7 @@ static void tell_and_wait(struct control *c, struct control_peer *peer, Gslb__Up
                       w->trouble.n > 0 ? "; " : "", c->nodes[i]->name);
     }
     w->sequence = control_tell_nodes(c, update);
-    if (w->n_awaited == 0)
+    if (is_everywhere(w))
         end_wait(w);
     else
         event_add(w->deadline, &after);

@@ -66,7 +66,7 @@ void control_settle(struct control *c, bool is_changed)
     after = (struct timeval){.tv_usec = left * 1000};
     event_add(c->timer, &after);
     if (is_changed)
-        c->hooks.on_health_change(c->hooks.arg);
+        control_tell_change(c);
 }
 
 void control_edge_open(struct control *c, struct control_peer *peer, size_t i)

@@ -120,7 +120,9 @@ struct control {
     uint64_t next_update;
     struct acme_store *acme;
     struct event *acme_timer;
-    struct control_wait *waits;                   /* for other nodes' word */
+    struct control_wait *waits; /* for other nodes' word */
+    struct control_due *due;    /* answers, for the world to be published */
+    uint64_t n_changes, n_published;
     struct config_ticket_secrets *ticket_secrets; /* made up here, when no file has any */
     struct event *ticket_timer;
     struct event *timer; /* of health */
@@ -179,8 +181,18 @@ static inline bool control_node_is_linked(const struct control_node *n)
 {
     return n->is_out_open || n->in != NULL;
 }
+void control_send_ack(struct frame_link *link, uint64_t sequence, const char *error);
 /* Sends it to all nodes that are linked and gives it a sequence, which is returned. */
 uint64_t control_tell_nodes(struct control *c, Gslb__Update *update);
+
+/* control_publish.c */
+void control_tell_change(struct control *c);
+/* Answers now if all changes so far are published, or when they are. */
+void control_ack_published(struct control *c, struct frame_link *link, uint64_t sequence,
+                           const char *error);
+void control_reply_published(struct control *c, struct control_peer *peer, const char *text);
+void control_forget_link(struct control *c, const struct frame_link *link);
+void control_free_due(struct control *c);
 
 /* control_acme.c: what operators and nodes say of challenges. */
 void control_acme_request(struct control *c, struct control_peer *peer,
@@ -194,6 +206,7 @@ void control_acme_acked(struct control *c, const struct control_node *node, uint
                         const char *error);
 /* Nobody is waited for any more. */
 void control_acme_end_waits(struct control *c);
+void control_acme_published(struct control *c);
 void control_acme_set_timer(struct control *c);
 /* Can a challenge have this text? */
 bool control_acme_is_value(const char *value);

@@ -72,7 +72,7 @@ static void send_all(struct control *c, struct frame_link *link)
     arena_free(&a);
 }
 
-static void send_ack(struct frame_link *link, uint64_t sequence, const char *error)
+void control_send_ack(struct frame_link *link, uint64_t sequence, const char *error)
 {
     Gslb__Ack ack = GSLB__ACK__INIT;
     Gslb__Frame frame = GSLB__FRAME__INIT;
@@ -134,8 +134,8 @@ static void take_frame(struct control_node *n, struct frame_link *link, const Gs
         send_all(c, link);
         break;
     case GSLB__FRAME__BODY_UPDATE:
-        send_ack(link, frame->update->sequence,
-                 control_acme_take(c, frame->update->acme, frame->update->n_acme));
+        control_ack_published(c, link, frame->update->sequence,
+                              control_acme_take(c, frame->update->acme, frame->update->n_acme));
         break;
     case GSLB__FRAME__BODY_ACK:
         control_acme_acked(c, n, frame->ack->sequence, frame->ack->error);
@@ -220,6 +220,7 @@ static void on_close(void *arg, struct frame_link *link, enum frame_close why, c
     struct control_node *n = arg;
 
     n->out = NULL;
+    control_forget_link(n->control, link);
     if (n->is_out_open && clock_mono_ms() - n->opened_ms >= STEADY_MS)
         n->n_attempts = 0;
     n->is_out_open = false;

@@ -109,6 +109,7 @@ static void on_close(void *arg, struct frame_link *link, enum frame_close why, c
         control_edge_close(c, peer, detail);
     if (peer->node != NULL)
         control_node_lost(peer);
+    control_forget_link(peer->control, peer->link);
     forget_peer(peer);
 }
 

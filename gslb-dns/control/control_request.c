@@ -263,7 +263,10 @@ static void on_drain(struct control *c, struct control_peer *peer,
     struct text done = {0}, error = {0};
 
     control_drain(c, request->edge, request->is_on, request->reason, &done, &error);
-    frame_link_reply_text(peer->link, done.p, error.p);
+    if (error.n > 0)
+        frame_link_reply_text(peer->link, NULL, error.p);
+    else
+        control_reply_published(c, peer, done.p);
     text_free(&done);
     text_free(&error);
 }

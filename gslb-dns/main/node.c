@@ -31,6 +31,7 @@ enum { FILES_LEAST = 64 };
 struct load {
     struct node *node;
     pthread_t thread;
+    bool has_ended; /* and the thread is joined */
     struct wish wish;
     struct generation *fresh;
     struct errors errors;
@@ -45,11 +46,9 @@ struct node {
     struct xdp *xdp; /* the fast path beside it */
     struct generation *generation;
     struct snapshot_slot slot;
-    struct world *world;          /* what the slot holds */
-    struct acme_view *challenges; /* the world's */
-    uint64_t n_worlds;
+    struct worlds *worlds; /* what the slot holds, and what comes next */
     struct metrics metrics;
-    struct event *signals, *publish;
+    struct event *signals;
     struct renewal *renewal;
     struct notify *notify;
     int signal_fd;
@@ -65,46 +64,23 @@ struct node {
     uint64_t n_reloads, n_refused;
 };
 
-/* ---- Publishing ---- */
+/* ---- Reloading ---- */
 
-static void publish(struct node *n)
-{
-    struct acme_view *challenges = n->challenges;
-
-    n->world = generation_make_world(n->generation, control_health(n->control), ++n->n_worlds);
-    n->challenges = challenge_view(n->generation, control_acme(n->control), n->world, challenges);
-    n->world->acme = acme_view_overlay(n->challenges);
-    if (acme_view_zones(n->challenges) != NULL)
-        n->world->zones = acme_view_zones(n->challenges);
-    generation_free_world(snapshot_publish(&n->slot, n->world));
-    acme_view_free(challenges);
-}
-
-static void on_publish(evutil_socket_t fd, short what, void *arg)
-{
-    publish(arg);
-}
-
-/* Changes that come together are published together: at the end of this turn of the loop. */
 static void on_health_change(void *arg)
 {
     struct node *n = arg;
 
-    event_active(n->publish, EV_TIMEOUT, 0);
+    worlds_refresh(n->worlds);
 }
-
-/* ---- Reloading ---- */
 
 static void put_generation(struct node *n, struct generation *fresh)
 {
     struct generation *old = n->generation;
 
     n->generation = fresh;
-    publish(n);
     renewal_watch(n->renewal, fresh);
-    secondaries_tell(n->notify, fresh, n->world);
-    generation_free(old);
-    malloc_trim(0); /* a load needs for a moment more than what comes of it */
+    worlds_put(n->worlds, old, fresh);
+    secondaries_tell(n->notify, fresh, worlds_newest(n->worlds));
 }
 
 /* All or nothing: what can be refused comes first. */
@@ -206,6 +182,7 @@ static char *finish_taken(struct node *n, const struct load *load)
 
 static char *finish_refused(struct node *n, struct load *load)
 {
+    worlds_drop(n->worlds);
     generation_free(load->fresh);
     n->n_refused++;
     log_error("main", "reload refused, the running state stays file=%s errors=%zu", n->path,
@@ -261,16 +238,27 @@ static void free_load(struct load *load)
     free(load);
 }
 
-static void on_loaded(void *arg)
+static void on_prepared(void *arg)
 {
     struct load *load = arg;
     struct node *n = load->node;
 
-    pthread_join(load->thread, NULL);
     n->load = NULL;
     finish_load(n, load);
     free_load(load);
     start_load(n);
+}
+
+static void on_loaded(void *arg)
+{
+    struct load *load = arg;
+
+    pthread_join(load->thread, NULL);
+    load->has_ended = true;
+    if (load->fresh != NULL)
+        worlds_prepare(load->node->worlds, load->fresh, on_prepared, load);
+    else
+        on_prepared(load);
 }
 
 static void *load_main(void *arg)
@@ -349,7 +337,7 @@ static struct outcome on_find_challenge(void *arg, const struct wire_name *name,
 {
     const struct node *n = arg;
 
-    return challenge_find(n->generation, n->world, name, out, error);
+    return challenge_find(n->generation, worlds_newest(n->worlds), name, out, error);
 }
 
 static struct outcome on_explain(void *arg, const char *name, const char *client,
@@ -359,7 +347,7 @@ static struct outcome on_explain(void *arg, const char *name, const char *client
     struct node *n = arg;
     struct explain_world w = {
         .generation = n->generation,
-        .world = n->world,
+        .world = worlds_newest(n->worlds),
         .health = control_health(n->control),
         .now_ms = clock_mono_ms(),
     };
@@ -387,7 +375,7 @@ static void on_status(void *arg, struct arena *arena, struct control_status *out
         zones[i].n_keys = keys_describe(n->generation, i, arena, &zones[i].keys);
     }
     for (size_t s = 0; s < c->n_services; s++) {
-        const struct world_service_view *view = &n->world->views[s];
+        const struct world_service_view *view = &worlds_newest(n->worlds)->views[s];
         bool *row = arena_zalloc(arena, c->services[s].n_regions);
 
         for (size_t k = 0; k < c->services[s].n_regions; k++)
@@ -518,11 +506,11 @@ struct node *node_start(const char *path, struct errors *errors)
     n->signal_fd = daemon_open_signals();
     n->loop = loop_new("gslb-dns");
     n->signals = event_new(loop_base(n->loop), n->signal_fd, EV_READ | EV_PERSIST, on_signal, n);
-    n->publish = event_new(loop_base(n->loop), -1, 0, on_publish, n);
-    ensure(n->signals != NULL && n->publish != NULL && event_add(n->signals, NULL) == 0);
+    ensure(n->signals != NULL && event_add(n->signals, NULL) == 0);
     n->renewal = renewal_new(loop_base(n->loop), on_renewal_due, n);
     n->notify = notify_new(loop_base(n->loop));
     n->control = control_new(n->loop, &hooks);
+    n->worlds = worlds_new(n->loop, n->control, &n->slot);
     if (first == NULL || has_failed(take_generation(n, first, errors))) {
         generation_free(first);
         node_stop(n);
@@ -545,22 +533,21 @@ void node_run(struct node *n)
 
 void node_stop(struct node *n)
 {
-    if (n->load != NULL) { /* nobody waits for it any more */
+    if (n->load != NULL && !n->load->has_ended) /* nobody waits for it any more */
         pthread_join(n->load->thread, NULL);
-        generation_free(n->load->fresh);
-        free_load(n->load);
-    }
     if (n->xdp != NULL)
         xdp_free(n->xdp);
     if (n->server != NULL)
         net_server_stop(n->server);
     control_free(n->control);
-    generation_free_world(snapshot_publish(&n->slot, NULL));
-    acme_view_free(n->challenges);
+    worlds_free(n->worlds);
+    if (n->load != NULL) {
+        generation_free(n->load->fresh);
+        free_load(n->load);
+    }
     generation_free(n->generation);
     renewal_free(n->renewal);
     notify_free(n->notify);
-    event_free(n->publish);
     event_free(n->signals);
     loop_free(n->loop);
     metrics_free(&n->metrics);

@@ -3,7 +3,9 @@
 #ifndef GSLB_DNS_NODE_INTERNAL_H
 #define GSLB_DNS_NODE_INTERNAL_H
 
+#include "common/snapshot/snapshot.h"
 #include "common/text/text.h"
+#include "gslb-dns/control/control.h"
 #include "gslb-dns/generation/generation.h"
 
 /* wish.c: what was asked for and is not loaded yet. Zero-initialise. */
@@ -47,6 +49,23 @@ struct acme_view *challenge_view(const struct generation *g, const struct acme_s
 /* secondaries.c: tells those that a zone's notify names. */
 struct notify;
 void secondaries_tell(struct notify *notify, const struct generation *g, const struct world *w);
+
+/* worlds.c: the world that is published, and the next ones. Control thread. */
+struct worlds;
+struct worlds *worlds_new(struct loop *loop, struct control *control, struct snapshot_slot *slot);
+/* What answers depend on has changed: a world that has it is published soon. */
+void worlds_refresh(struct worlds *w);
+/* Makes a world of a generation that is not served yet, which must live until then: on_prepared has
+ * it published by worlds_put, or forgotten by worlds_drop. */
+void worlds_prepare(struct worlds *w, const struct generation *fresh,
+                    void (*on_prepared)(void *arg), void *arg);
+/* Publishes a world of g: the one that was prepared, else one that is made at once. Takes over old,
+ * the generation before (or NULL). */
+void worlds_put(struct worlds *w, struct generation *old, const struct generation *g);
+void worlds_drop(struct worlds *w);
+const struct world *worlds_newest(const struct worlds *w);
+/* The slot is empty then. Before the generations are freed. */
+void worlds_free(struct worlds *w);
 
 /* node.c */
 void node_log_errors(const struct errors *errors);

@@ -31,6 +31,18 @@ def drain_and_undrain_by_gslbctl():
 
 
 @case
+def drains_are_answered_when_they_are_served():
+    def edit(config):
+        config["services"].update({f"s{i}.example.com": {} for i in range(300)})
+    with build_site(edit=edit) as site:
+        for _ in range(5):
+            check_equal(site.ctl("drain", "eu-west-1").returncode, 0)
+            check_equal(answer_of(site, name="s299.example.com"), {"127.0.0.12"})
+            check_equal(site.ctl("undrain", "eu-west-1").returncode, 0)
+            wait_answer(site, {"127.0.0.11"}, "the edge to report well again")
+
+
+@case
 def drain_survives_a_restart():
     with build_site() as site:
         check_equal(site.ctl("drain", "eu-west-1", "--reason", "new disks, \"quoted\" ünd").returncode, 0)

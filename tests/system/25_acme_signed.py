@@ -4,6 +4,7 @@
 other names denies it."""
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 import dns.query  # noqa: E402
@@ -163,6 +164,32 @@ def it_goes_by_itself_and_survives_a_restart():
     wait_until(lambda: texts(ns1, "_acme-challenge.www") == set(), "the challenge to go", 20)
     check_equal(what_is_said(ns1), before)
     check_proofs(ns1, zone)
+
+
+@case
+def a_burst_amid_reloads_is_answered_when_it_is_served():
+    """Worlds are made beside the control loop: each command returns when its text is in the answers of
+    both nodes, whatever comes between, and status is answered meanwhile."""
+    site = build("nsec")
+    ns1, ns2 = site.dns_nodes
+    zone = SignedZone("example.com", fetch_dnskeys(ns1.client, "example.com"))
+
+    def add(i):
+        acme(site.dns_nodes[i % 2], "add", f"n{i % 4}.example.com", f"text-{i}")
+        for node in (ns1, ns2):
+            check_in(f"text-{i}", texts(node, f"_acme-challenge.n{i % 4}"))
+
+    def reload(i):
+        result = ns1.ctl("reload", "example.com")
+        check_equal(result.returncode, 0, result.stderr)
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(add, i) for i in range(16)] + [pool.submit(reload, i) for i in range(4)]:
+            done.result()
+    for i in range(4):
+        check_equal(texts(ns1, f"_acme-challenge.n{i}"), {f"text-{k}" for k in range(i, 16, 4)})
+        check_equal(zone.faults_of(ask(ns1, f"_acme-challenge.n{i}", "TXT")), [])
+    check_equal(ns1.status()["node"], "ns1")
 
 
 @case

@@ -27,6 +27,7 @@ static size_t n_reload_zones;
 static void on_health_change(void *arg)
 {
     n_changes++;
+    control_published(control, control_changes(control));
 }
 
 static void on_reload(void *arg, uint64_t ticket, char *const *zones, size_t n_zones)
