@@ -204,6 +204,14 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     return 0;
 }
 
+/* Frames of types that nobody knows are to be ignored (RFC 9113 section 5.5), but not overlooked:
+ * nghttp2 tells only of those that it is asked for. */
+static int on_unknown_frame(nghttp2_session *session, void **payload, const nghttp2_frame_hd *head,
+                            void *arg)
+{
+    return NGHTTP2_ERR_CANCEL;
+}
+
 /* ---- What nghttp2 tells of what went ---- */
 
 /* Not by its own wish but by ours, for something that the client did (MadeYouReset). */
@@ -299,7 +307,15 @@ static nghttp2_session_callbacks *new_callbacks(void)
     nghttp2_session_callbacks_set_on_frame_not_send_callback(c, on_frame_not_send);
     nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
     nghttp2_session_callbacks_set_send_data_callback(c, h2_send_data);
+    nghttp2_session_callbacks_set_unpack_extension_callback(c, on_unknown_frame);
     return c;
+}
+
+static void ask_for_unknown_frames(nghttp2_option *o)
+{
+    for (unsigned type = NGHTTP2_CONTINUATION + 1; type <= UINT8_MAX; type++)
+        if (type != NGHTTP2_PRIORITY_UPDATE)
+            nghttp2_option_set_user_recv_extension_type(o, (uint8_t)type);
 }
 
 static nghttp2_option *new_option(void)
@@ -312,6 +328,7 @@ static nghttp2_option *new_option(void)
     nghttp2_option_set_max_settings(o, 16);
     nghttp2_option_set_max_outbound_ack(o, 100);
     nghttp2_option_set_builtin_recv_extension_type(o, NGHTTP2_PRIORITY_UPDATE);
+    ask_for_unknown_frames(o);
     return o;
 }
 
@@ -416,18 +433,20 @@ struct str h2_collect(struct h2 *h)
 {
     struct h2_worker *hw = h->hw;
     const uint8_t *bytes;
-    ssize_t n = 0;
+    ssize_t n;
 
     hw->n_out = 0;
     while (hw->n_out < H2_OUT_BYTES && !(h->is_broken && h->is_ended)) {
         n = nghttp2_session_mem_send(h->session, &bytes);
-        if (n <= 0)
+        if (n == 0 || (n < 0 && h->is_broken))
             break;
+        if (n < 0) { /* the GOAWAY is still to be sent */
+            judge_failure(h, n);
+            continue;
+        }
         memcpy(hw->out + hw->n_out, bytes, (size_t)n);
         hw->n_out += (size_t)n;
     }
-    if (n < 0)
-        judge_failure(h, n);
     if (hw->n_out == 0)
         watch_streams(h);
     return (struct str){hw->out, hw->n_out};

@@ -8,8 +8,10 @@
         c.goaway                            # (last stream, error code), once it came
 """
 import os
+import select
 import socket
 import ssl
+import threading
 
 import hpack
 from hyperframe.frame import (ContinuationFrame, DataFrame, Frame, GoAwayFrame, HeadersFrame, PingFrame,
@@ -45,16 +47,17 @@ class H2Client:
         context = ssl.create_default_context(cafile=str(ca))
         context.set_alpn_protocols(["h2", "http/1.1"])
         sock = socket.create_connection((edge.address, edge.https_port), timeout_s * PATIENCE)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = context.wrap_socket(sock, server_hostname=server_name)
         check(self.sock.selected_alpn_protocol() == "h2", "no h2 by ALPN")
+        self._lock = threading.Lock()       # one thread may send while another one reads
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
         self.decoder.max_header_list_size = 1 << 20
         self.answers, self.next_id, self.credit = {}, 1, credit
         self.goaway, self.goaways, self.pongs, self.is_closed = None, [], 0, False
         self.settings, self.buffer, self.order = {}, b"", []
         self._block, self._block_frame = b"", None
-        self.sock.sendall(PREFACE)
-        self.send(SettingsFrame(0, settings=settings or {}))
+        self.send_bytes(PREFACE + SettingsFrame(0, settings=settings or {}).serialize())
 
     def __enter__(self):
         return self
@@ -67,13 +70,17 @@ class H2Client:
 
     # ---- Sending
 
+    def send_bytes(self, data):
+        with self._lock:
+            self.sock.sendall(data)
+
     def send(self, *frames):
-        self.sock.sendall(b"".join(frame.serialize() for frame in frames))
+        self.send_bytes(b"".join(frame.serialize() for frame in frames))
 
     def send_raw(self, kind, flags, stream, payload=b"", length=None):
         """A frame by its numbers; length may lie."""
         n = len(payload) if length is None else length
-        self.sock.sendall(n.to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload)
+        self.send_bytes(n.to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload)
 
     def headers_frame(self, stream, fields, end=True, huffman=True):
         frame = HeadersFrame(stream, self.encoder.encode(fields, huffman=huffman))
@@ -121,10 +128,18 @@ class H2Client:
 
     # ---- Receiving
 
+    def _recv(self):
+        with self._lock:
+            has_data = self.sock.pending() > 0
+        if not has_data and not select.select([self.sock], [], [], self.sock.gettimeout())[0]:
+            raise TimeoutError("nothing came")
+        with self._lock:
+            return self.sock.recv(65536)
+
     def _read(self, n):
         while len(self.buffer) < n:
             try:
-                data = self.sock.recv(65536)
+                data = self._recv()
             except (ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
                 data = b""
             if not data:
