@@ -213,6 +213,8 @@ struct config_control {
 
 struct config_limits {
     uint32_t header_timeout_ms;       /* whole request head, absolute */
+    uint32_t handshake_ms;            /* of TLS, absolute */
+    uint32_t waiting_handshakes;      /* per worker; beyond them newcomers are refused, counted */
     uint32_t keep_alive_ms;           /* idle between requests */
     uint32_t body_idle_ms;            /* no progress of a body, either direction */
     uint32_t tunnel_idle_ms;          /* no byte in either direction of an upgraded connection */

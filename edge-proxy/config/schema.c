@@ -142,6 +142,28 @@ static const struct conf_field LIMITS_FIELDS[] = {
         .help = "For a whole request head to arrive, from its first byte.",
     },
     {
+        .key = "handshake-timeout",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct file, config.limits.handshake_ms),
+        .preset = "10s",
+        .min = "100ms",
+        .max = "1h",
+        .help = "For a TLS handshake, from the connection's beginning.",
+    },
+    {
+        .key = "waiting-handshakes",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct file, config.limits.waiting_handshakes),
+        .preset = "4096",
+        .min = "1",
+        .max = "1000000",
+        .unit = "handshakes",
+        .help =
+            "A worker spends a millisecond at a time on new TLS handshakes and then looks after "
+            "established connections; so many newcomers may wait for it, beyond them they are "
+            "refused and counted.",
+    },
+    {
         .key = "keep-alive",
         .kind = CONF_DURATION_MS,
         .slot = CONF_ONE(struct file, config.limits.keep_alive_ms),

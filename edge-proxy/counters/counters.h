@@ -44,9 +44,13 @@
     X(CONNECTIONS_CLOSED, "edge_connections_closed_total", "Client connections ended.")            \
     X(REFUSED_LIMIT, EDGE_REFUSED_ "{reason=\"limit\"}", "Connections refused.")                   \
     X(REFUSED_FILES, EDGE_REFUSED_ "{reason=\"no-files\"}", "Connections refused.")                \
+    X(REFUSED_HANDSHAKES, EDGE_REFUSED_ "{reason=\"handshakes\"}", "Connections refused.")         \
     X(ACCEPT_ERRORS, "edge_accept_errors_total", "accept() failed for another reason.")            \
     X(TLS_HANDSHAKES, "edge_tls_handshakes_total", "TLS handshakes completed.")                    \
     X(TLS_RESUMED, "edge_tls_resumed_total", "Of those, resumed by a ticket.")                     \
+    X(TLS_WAITED, "edge_tls_handshakes_delayed_total",                                             \
+      "TLS handshakes that waited, lest established connections do.")                              \
+    X(TLS_WAITED_ENOUGH, "edge_tls_handshakes_delayed_over_total", "Of those, waiting no more.")   \
     X(TLS_TIMEOUT, EDGE_TLS_ "{reason=\"timeout\"}", "TLS handshakes that failed.")                \
     X(TLS_CLOSED, EDGE_TLS_ "{reason=\"closed\"}", "TLS handshakes that failed.")                  \
     X(TLS_PLAIN_HTTP, EDGE_TLS_ "{reason=\"plain-http\"}", "TLS handshakes that failed.")          \

@@ -3,7 +3,6 @@
 #include "edge-proxy/session/session_internal.h"
 
 #include <errno.h>
-#include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -76,19 +75,13 @@ void session_set_clock(struct session *s, enum session_clock clock, uint32_t ms)
     wheel_set(&s->sw->w->wheel, &s->timer, ms, on_deadline);
 }
 
-static void end_handshake(struct session *s)
-{
-    request_worker_release(s->sw->rw, s->use);
-    s->use = NULL;
-}
-
 static void destroy(struct session *s)
 {
     struct session_worker *sw = s->sw;
 
     s->is_running = true; /* what ends with it shall not wake it */
     if (s->step == SESSION_HANDSHAKE)
-        end_handshake(s);
+        session_end_handshake(s);
     else if (s->step == SESSION_CARRY_H2)
         h2_free(s->h2);
     else if (s->turn != NULL)
@@ -164,74 +157,6 @@ static void on_deadline(struct wheel_timer *timer)
 }
 
 /* ---- Steps that are no part of HTTP ---- */
-
-static enum counter handshake_failure(enum wire_verdict v)
-{
-    unsigned long error = ERR_peek_error();
-
-    if (v == WIRE_EOF || error == 0 || ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
-        return COUNT_TLS_CLOSED;
-    switch (ERR_GET_REASON(error)) {
-    case SSL_R_HTTP_REQUEST:
-    case SSL_R_HTTPS_PROXY_REQUEST:
-        return COUNT_TLS_PLAIN_HTTP;
-    case SSL_R_NO_SHARED_CIPHER:
-    case SSL_R_NO_SUITABLE_KEY_SHARE:
-    case SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS:
-        return COUNT_TLS_NO_CIPHER;
-    case SSL_R_CALLBACK_FAILED:
-        return COUNT_TLS_UNKNOWN_NAME;
-    case SSL_R_UNSUPPORTED_PROTOCOL:
-    case SSL_R_VERSION_TOO_LOW:
-    case SSL_R_WRONG_VERSION_NUMBER:
-        return COUNT_TLS_VERSION;
-    default:
-        return ERR_GET_REASON(error) >= SSL_AD_REASON_OFFSET ? COUNT_TLS_ALERT : COUNT_TLS_OTHER;
-    }
-}
-
-static bool is_h2_chosen(const SSL *ssl)
-{
-    const unsigned char *name;
-    unsigned n;
-
-    SSL_get0_alpn_selected(ssl, &name, &n);
-    return n == 2 && memcmp(name, "h2", 2) == 0;
-}
-
-static enum step_result step_handshake(struct session *s)
-{
-    struct worker *w = s->sw->w;
-    enum wire_verdict v = wire_handshake(w, &s->wire);
-
-    switch (v) {
-    case WIRE_OK:
-        break;
-    case WIRE_AGAIN_READ:
-        session_want(s, EV_READ);
-        return STEP_WAIT;
-    case WIRE_AGAIN_WRITE:
-        session_want(s, EV_WRITE);
-        return STEP_WAIT;
-    default:
-        worker_count(w, handshake_failure(v));
-        ERR_clear_error();
-        return STEP_OVER;
-    }
-    worker_count(w, COUNT_TLS_HANDSHAKES);
-    if (SSL_session_reused(s->wire.ssl))
-        worker_count(w, COUNT_TLS_RESUMED);
-    s->client.tls_version = SSL_get_version(s->wire.ssl);
-    end_handshake(s);
-    session_want(s, EV_READ);
-    session_set_clock(s, CLOCK_HEAD, session_limits(s)->header_timeout_ms);
-    if (is_h2_chosen(s->wire.ssl)) {
-        session_start_h2(s);
-        return STEP_AGAIN;
-    }
-    s->step = SESSION_READ_HEAD;
-    return wire_has_pending(&s->wire) ? STEP_AGAIN : STEP_WAIT;
-}
 
 static enum step_result step_await(struct session *s)
 {
@@ -313,7 +238,7 @@ static enum step_result step_linger(struct session *s)
 static enum step_result run_steps(struct session *s)
 {
     static enum step_result (*const steps[])(struct session *) = {
-        [SESSION_HANDSHAKE] = step_handshake,
+        [SESSION_HANDSHAKE] = session_step_handshake,
         [SESSION_READ_HEAD] = session_step_read_head,
         [SESSION_AWAIT] = step_await,
         [SESSION_SEND_HEAD] = session_step_send_head,
@@ -357,6 +282,7 @@ struct session_worker *session_worker_new(struct request_worker *rw)
 
     sw->rw = rw;
     sw->w = request_worker_flow(rw);
+    session_init_handshakes(sw);
     sw->h2 = h2_worker_new(rw);
     sw->h2_in = base_alloc(WORKER_SCRATCH_BYTES);
     return sw;
@@ -398,13 +324,13 @@ void session_open(struct session_worker *sw, int fd, SSL *ssl, const struct addr
         .protocol = "HTTP/1.1",
     };
     s->step = ssl != NULL ? SESSION_HANDSHAKE : SESSION_READ_HEAD;
-    if (ssl != NULL) {
-        s->use = request_worker_hold(sw->rw);
-        wire_use_tls(sw->w, &s->wire, ssl);
-    }
+    if (ssl != NULL)
+        session_start_handshake(s, ssl);
     session_want(s, EV_READ);
-    session_set_clock(s, ssl != NULL ? CLOCK_HANDSHAKE : CLOCK_HEAD,
-                      session_limits(s)->header_timeout_ms);
+    if (ssl != NULL)
+        session_set_clock(s, CLOCK_HANDSHAKE, session_limits(s)->handshake_ms);
+    else
+        session_set_clock(s, CLOCK_HEAD, session_limits(s)->header_timeout_ms);
 }
 
 void session_worker_drain(struct session_worker *sw)
@@ -438,6 +364,7 @@ void session_worker_free(struct session_worker *sw)
         next = t->next_free;
         free(t);
     }
+    session_free_handshakes(sw);
     h2_worker_free(sw->h2);
     free(sw->h2_in);
     free(sw);

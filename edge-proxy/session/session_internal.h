@@ -68,9 +68,9 @@ struct session {
     struct wire wire;
     struct buffer *in;
     union {
-        struct turn *turn;          /* NULL: idle */
-        struct generation_use *use; /* HANDSHAKE: whose contexts it takes */
-        struct h2 *h2;              /* CARRY_H2 */
+        struct turn *turn;           /* NULL: idle */
+        struct handshake *handshake; /* HANDSHAKE */
+        struct h2 *h2;               /* CARRY_H2 */
     };
     struct session *next, **link;
     struct request_client client;
@@ -81,6 +81,15 @@ struct session {
 };
 enum { SESSION_MAGIC = 0x5e5510 };
 
+/* Handshakes that wait for their turn, and what this turn of the loop has spent on others. */
+struct handshake_queue {
+    struct handshake *first, **last, *spare;
+    unsigned n, n_spare;
+    struct timeval turn;
+    int64_t spent_us;
+    struct event next_turn;
+};
+
 struct session_worker {
     struct request_worker *rw;
     struct worker *w;
@@ -88,6 +97,7 @@ struct session_worker {
     char *h2_in; /* WORKER_SCRATCH_BYTES: what was read, while h2 works on it */
     struct session *sessions, *free_sessions;
     struct turn *free_turns;
+    struct handshake_queue handshakes;
     unsigned n_sessions, n_free;
     bool is_draining;
 };
@@ -106,6 +116,14 @@ static inline const struct config_limits *session_limits(const struct session *s
 
 /* Half closed: the client has the response and a moment to read it (RFC 9112 section 9.6). */
 enum step_result session_start_linger(struct session *s);
+
+/* handshake.c */
+void session_init_handshakes(struct session_worker *sw);
+void session_free_handshakes(struct session_worker *sw);
+/* Takes over ssl. */
+void session_start_handshake(struct session *s, SSL *ssl);
+void session_end_handshake(struct session *s);
+enum step_result session_step_handshake(struct session *s);
 
 /* h2_carry.c */
 void session_start_h2(struct session *s);
