@@ -15,7 +15,7 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 CLANG ?= clang
-PKGS := ldns libmaxminddb libnghttp2 libevent_core libevent_pthreads openssl libprotobuf-c yaml-0.1 liburcu-qsbr libxdp libbpf
+PKGS := ldns libmaxminddb libnghttp2 libevent_core libevent_pthreads openssl libcares libprotobuf-c yaml-0.1 liburcu-qsbr libxdp libbpf
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -lpthread
 

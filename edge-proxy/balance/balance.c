@@ -28,6 +28,7 @@ struct balance *balance_new(const struct config_balance *config, size_t n)
     b->config = config;
     b->policy = POLICIES[config->policy];
     b->n = n;
+    b->there = n == BALANCE_MAX ? UINT64_MAX : balance_bit(n) - 1;
     return b;
 }
 
@@ -45,6 +46,19 @@ void balance_set(struct balance *b, size_t i, uint64_t id, uint32_t weight, unsi
 }
 
 /* ---- What is known of each ---- */
+
+void balance_set_there(struct balance *b, size_t i, bool is_there)
+{
+    if (is_there)
+        atomic_fetch_or(&b->there, balance_bit(i));
+    else
+        atomic_fetch_and(&b->there, ~balance_bit(i));
+}
+
+bool balance_is_there(const struct balance *b, size_t i)
+{
+    return (balance_all(b) & balance_bit(i)) != 0;
+}
 
 void balance_set_down(struct balance *b, size_t i, bool is_down, int64_t now_ms)
 {
@@ -91,7 +105,18 @@ unsigned balance_ramp_permille(const struct balance *b, size_t i, int64_t now_ms
 
 bool balance_is_usable(const struct balance *b, size_t i, int64_t now_ms)
 {
-    return !balance_is_down(b, i) && now_ms >= balance_ejected_until(b, i);
+    return balance_is_there(b, i) && !balance_is_down(b, i) &&
+           now_ms >= balance_ejected_until(b, i);
+}
+
+void balance_forget(struct balance *b, size_t i, int64_t now_ms)
+{
+    balance_set_down(b, i, false, now_ms);
+    balance_eject(b, i, 0);
+    balance_ramp(b, i, now_ms);
+    atomic_store(&b->load[i].latency, 0);
+    atomic_store(&b->load[i].failures, 0);
+    atomic_store(&b->load[i].errors, 0);
 }
 
 void balance_inherit(struct balance *b, size_t i, const struct balance *from, size_t k)
@@ -110,11 +135,6 @@ void balance_inherit(struct balance *b, size_t i, const struct balance *from, si
 
 /* ---- Who may be asked ---- */
 
-static uint64_t all_of(const struct balance *b)
-{
-    return b->n == BALANCE_MAX ? UINT64_MAX : balance_bit(b->n) - 1;
-}
-
 static uint64_t find_usable(const struct balance *b, int64_t now_ms)
 {
     uint64_t set = 0;
@@ -132,7 +152,7 @@ static uint64_t find_not_down(const struct balance *b)
     for (size_t i = 0; i < b->n; i++)
         if (!balance_is_down(b, i))
             set |= balance_bit(i);
-    return set;
+    return set & balance_all(b);
 }
 
 uint64_t balance_weigh(const struct balance *b, uint64_t set)
@@ -148,7 +168,8 @@ uint64_t balance_weigh(const struct balance *b, uint64_t set)
 static bool is_panic(const struct balance *b, uint64_t usable)
 {
     return b->config->panic_percent != 0 &&
-           balance_weigh(b, usable) * 100 < balance_weigh(b, all_of(b)) * b->config->panic_percent;
+           balance_weigh(b, usable) * 100 <
+               balance_weigh(b, balance_all(b)) * b->config->panic_percent;
 }
 
 bool balance_is_panicking(const struct balance *b, int64_t now_ms)
@@ -179,7 +200,8 @@ static uint64_t choose_group(const struct balance *b, uint64_t usable, uint32_t 
     unsigned parts[BALANCE_PRIORITIES], total = 0, point;
 
     for (size_t g = 0; g < BALANCE_PRIORITIES; g++) {
-        unsigned can = b->groups[g] != 0 ? group_capacity(b, b->groups[g], usable) : 0;
+        uint64_t group = b->groups[g] & balance_all(b);
+        unsigned can = group != 0 ? group_capacity(b, group, usable) : 0;
 
         parts[g] = can < PERMILLE - total ? can : PERMILLE - total;
         total += parts[g];
@@ -241,7 +263,7 @@ int balance_pick(const struct balance *b, struct balance_turn *t, const struct b
     if (t->owner != b)
         begin_turn(b, t, q->seed);
     if (is_panic(b, usable))
-        usable = all_of(b);
+        usable = balance_all(b);
     left = usable & ~q->tried;
     if (left == 0) { /* better one that has just failed than none */
         usable = find_not_down(b);
@@ -250,7 +272,8 @@ int balance_pick(const struct balance *b, struct balance_turn *t, const struct b
     if (left == 0)
         return -1;
     luck = b->policy->is_by_key && q->has_key ? balance_mix(q->key) : balance_random(t);
-    group = b->groups[0] == all_of(b) ? left : choose_group(b, usable, (uint32_t)luck) & left;
+    group = (balance_all(b) & ~b->groups[0]) == 0 ? left
+                                                  : choose_group(b, usable, (uint32_t)luck) & left;
     if (group == 0)
         group = first_group(b, left);
     return (int)b->policy->pick(b, t, admit(b, group, luck, q->now_ms), q);

@@ -52,6 +52,13 @@ void balance_set(struct balance *b, size_t i, uint64_t id, uint32_t weight, unsi
 
 /* ---- What is known of each ---- */
 
+/* Whether there is such an origin at all, as one that has an address; all are there at first. Who
+ * is not is never asked and counts in no share. */
+void balance_set_there(struct balance *b, size_t i, bool is_there);
+bool balance_is_there(const struct balance *b, size_t i);
+/* Another origin has come to its place: what is known of the one before is not true of it. */
+void balance_forget(struct balance *b, size_t i, int64_t now_ms);
+
 void balance_set_down(struct balance *b, size_t i, bool is_down, int64_t now_ms);
 bool balance_is_down(const struct balance *b, size_t i);
 /* Until then it is asked only when nobody else is left; 0 ends it. */

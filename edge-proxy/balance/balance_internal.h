@@ -48,6 +48,7 @@ struct balance {
     const struct config_balance *config;
     const struct balance_policy *policy;
     size_t n;
+    _Atomic uint64_t there;              /* who exists: the others have no address */
     uint64_t groups[BALANCE_PRIORITIES]; /* their members */
     bool is_weighted;                    /* weights differ */
     struct balance_endpoint endpoints[BALANCE_MAX];
@@ -57,6 +58,12 @@ struct balance {
     _Alignas(CACHE_LINE) _Atomic uint32_t retries; /* under way */
     _Atomic uint64_t retry_second;                 /* a second, and how many began in it */
 };
+
+/* All that exist. */
+static inline uint64_t balance_all(const struct balance *b)
+{
+    return atomic_load_explicit(&b->there, memory_order_relaxed);
+}
 
 /* The lowest member of a set that is not empty; for loops: set &= set - 1. */
 static inline unsigned balance_first(uint64_t set)

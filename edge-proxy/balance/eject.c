@@ -32,7 +32,8 @@ static bool may_eject(const struct balance *b, const struct config_ejection *c,
         return true;
     for (size_t i = 0; i < b->n; i++)
         out += balance_ejected_until(b, i) > now_ms;
-    return out == 1 || out * 100 <= b->n * c->most_percent;
+    return out == 1 ||
+           out * 100 <= (uint32_t)__builtin_popcountll(balance_all(b)) * c->most_percent;
 }
 
 static bool try_eject(struct balance *b, size_t i, const struct config_ejection *c,

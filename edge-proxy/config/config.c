@@ -134,25 +134,51 @@ static void finish_balance(struct config_balance *b)
     }
 }
 
+/* An address is written in one way only, so that no other is taken for another origin. */
+static void take_address(struct check *k, struct config_origin *o)
+{
+    const char *colon;
+    uint64_t number;
+
+    if (addr_parse(str_of(o->name), 0, &o->address)) {
+        o->name = addr_name(k, &o->address);
+        check_port(k, &o->address, o->place);
+        return;
+    }
+    o->name = config_lower_case(k, o->name);
+    colon = strrchr(o->name, ':');
+    ensure(colon != NULL && text_parse_u64(str_of(colon + 1), &number));
+    o->port = (uint16_t)number;
+    o->host = arena_strndup(k->arena, o->name, (size_t)(colon - o->name));
+}
+
 static void build_pool(struct check *k, const struct file_pool *from, struct config_pool *out)
 {
     struct config_origin *origins = (struct config_origin *)from->origins; /* the arena's */
     struct conf_index seen = {0};
+    size_t n_places = 0;
 
     *out = from->pool;
     out->origins = origins;
     out->n_origins = from->n_origins;
     for (size_t i = 0; i < from->n_origins; i++) {
-        origins[i].name = addr_name(k, &origins[i].address);
-        check_port(k, &origins[i].address, from->origin_places[i]);
-        if (origins[i].address.length != 0 &&
-            conf_index_put(&seen, origins[i].name, i) != CONF_NONE)
+        if (origins[i].name == NULL)
+            continue;
+        take_address(k, &origins[i]);
+        n_places += origins[i].resolve == CONFIG_RESOLVE_ALL && origins[i].host != NULL
+                        ? origins[i].max_addresses
+                        : 1;
+        if (conf_index_put(&seen, origins[i].name, i) != CONF_NONE)
             conf_error(k->f, from->origin_places[i],
                        "origins: %s stands here twice; give it a "
                        "weight instead",
                        origins[i].name);
     }
     conf_index_free(&seen);
+    if (n_places > CONFIG_POOL_PLACES)
+        conf_error(k->f, from->place,
+                   "pool '%s': with max-addresses for each name, %zu origins; %d are possible",
+                   out->name, n_places, CONFIG_POOL_PLACES);
     finish_balance(&out->balance);
     if ((out->tls.certificate_path == NULL) != (out->tls.key_path == NULL))
         conf_error(k->f, out->tls.place, "tls: certificate and key go together");

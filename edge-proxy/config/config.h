@@ -46,11 +46,30 @@ struct config_origin_tls {
     struct place place;
 };
 
+/* What a name with several addresses stands for: one origin, or an origin for each. */
+enum { CONFIG_POOL_PLACES = 64 }; /* origins of a pool, all addresses of a name included */
+enum config_resolve { CONFIG_RESOLVE_ANY, CONFIG_RESOLVE_ALL };
+
 struct config_origin {
     const char *name; /* as written, for logs and status */
     struct addr address;
+    const char *host; /* to be resolved, in place of the address; NULL: has an address */
+    uint16_t port;    /* with host */
+    struct place place;
+    enum config_resolve resolve;
+    uint32_t max_addresses; /* with CONFIG_RESOLVE_ALL */
     uint32_t weight;
     uint32_t priority; /* 0 is asked first */
+};
+
+/* How names of origins are resolved. */
+struct config_resolver {
+    const struct addr *servers; /* none: the system's */
+    size_t n_servers;
+    uint32_t timeout_ms, tries;
+    uint32_t min_ttl_ms, max_ttl_ms;
+    uint32_t negative_hold_ms; /* a name that is denied keeps its addresses for so long */
+    uint32_t start_timeout_ms;
 };
 
 enum config_policy { CONFIG_POLICY_ROUND_ROBIN, CONFIG_POLICY_LEAST_REQUESTS, CONFIG_POLICY_HASH };
@@ -245,6 +264,7 @@ struct config {
     struct config_tls tls;
     const struct config_pool *pools;
     size_t n_pools;
+    struct config_resolver resolver;
     const struct config_site *sites;
     size_t n_sites;
     size_t n_routes;           /* of all sites */

@@ -87,17 +87,22 @@ extern const struct conf_choice config_tls_versions[];
 extern const struct conf_struct config_schema;
 extern const struct conf_struct config_pool_schema;
 extern const struct conf_struct config_balance_schema, config_retry_schema, config_ejection_schema;
+extern const struct conf_struct config_resolver_schema;
 extern const struct conf_struct config_site_schema;
 extern const struct conf_struct config_tls_schema;
 extern const struct conf_struct config_page_schema;
 
 /* sites.c: sites with their routes, once the pools are built. */
 void config_build_sites(struct check *k);
+/* In the arena. */
+const char *config_lower_case(struct check *k, const char *s);
 
 /* names.c */
 const char *config_check_host(struct str host);
 const char *config_check_host_name(struct str *name);
 const char *config_check_authority(struct str text);
+/* An address or a name, with a port. */
+const char *config_check_origin(struct str text);
 const char *config_check_path(struct str path);
 const char *config_check_hash_key(struct str key);
 const char *config_check_pattern(struct str pattern);

@@ -72,6 +72,26 @@ const char *config_check_authority(struct str text)
     return memchr(text.p, '*', text.n) ? "is a pattern, not a host" : config_check_host(text);
 }
 
+const char *config_check_origin(struct str text)
+{
+    const char *colon = memrchr(text.p, ':', text.n), *why;
+    struct addr address;
+    struct str host = text;
+
+    if (addr_parse(text, 0, &address))
+        return NULL;
+    if (colon == NULL || text.p[text.n - 1] == ']')
+        return "has no port: 10.0.0.1:8080, app.example.net:8080";
+    host.n = (size_t)(colon - text.p);
+    if (host.n == 0 || text.p[0] == '[' || memchr(host.p, ':', host.n) != NULL)
+        return "is no address with port: 10.0.0.1:8080, [2001:db8::1]:8080";
+    why = config_check_authority(text);
+    if (why == NULL && (uint8_t)(host.p[host.n - 1] - '0') <= 9 &&
+        strspn(host.p, "0123456789.") >= host.n)
+        return "is neither an IP address nor a name";
+    return why;
+}
+
 /* RFC 3986 section 3.3, as far as prefixes need it. */
 const char *config_check_path(struct str path)
 {

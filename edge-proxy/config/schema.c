@@ -388,6 +388,13 @@ static const struct conf_field TOP_FIELDS[] = {
         .help = "Groups of origins, by name.",
     },
     {
+        .key = "resolver",
+        .kind = CONF_STRUCT,
+        .slot = CONF_ONE(struct file, config.resolver),
+        .of = &config_resolver_schema,
+        .help = "How the names of origins are resolved.",
+    },
+    {
         .key = "sites",
         .kind = CONF_STRUCT,
         .slot = CONF_MAP(struct file, sites, n_sites),

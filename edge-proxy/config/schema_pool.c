@@ -24,14 +24,45 @@ static const char *parse_status(struct str text, void *owner)
     return NULL;
 }
 
+static const struct conf_choice RESOLVE[] = {
+    {"any", CONFIG_RESOLVE_ANY},
+    {"all", CONFIG_RESOLVE_ALL},
+    {NULL, 0},
+};
+
 static const struct conf_field ORIGIN_FIELDS[] = {
     {
         .key = "address",
-        .kind = CONF_ADDR,
-        .slot = CONF_ONE(struct config_origin, address),
+        .kind = CONF_STRING,
+        .slot = CONF_ONE(struct config_origin, name),
         .is_required = true,
-        .expects = "an IP address with port such as 10.0.0.1:8080 (names are not resolved)",
-        .help = "Its IP address and port; names are not resolved. May stand for the whole origin.",
+        .check = config_check_origin,
+        .expects = "an address or a name with port, such as 10.0.0.1:8080 or app.example.net:8080",
+        .help =
+            "Its IP address, or its name, and its port: 10.0.0.1:8080, [2001:db8::1]:8080, "
+            "app.example.net:8080. May stand for the whole origin. Names are resolved by DNS "
+            "and /etc/hosts, as they stand, and again before their TTL has passed; see resolver.",
+    },
+    {
+        .key = "resolve",
+        .kind = CONF_ENUM,
+        .slot = CONF_ONE(struct config_origin, resolve),
+        .choices = RESOLVE,
+        .preset = "any",
+        .help = "What a name with several addresses stands for. any: one origin; a connection goes "
+                "to whichever address answers first (RFC 8305), beginning with another one each "
+                "time. all: an origin for each address, balanced and checked by itself.",
+    },
+    {
+        .key = "max-addresses",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct config_origin, max_addresses),
+        .preset = "8",
+        .min = "1",
+        .max = "16",
+        .unit = "addresses",
+        .help = "With resolve: all, places for so many addresses; each counts as an origin of the "
+                "pool, which has 64 at most.",
     },
     {
         .key = "weight",
@@ -57,6 +88,7 @@ static const struct conf_struct ORIGIN = {
     .size = sizeof(struct config_origin),
     CONF_FIELDS(ORIGIN_FIELDS),
     .shorthand = "address",
+    .place = CONF_AT(struct config_origin, place),
 };
 
 static const struct conf_field ORIGIN_TLS_FIELDS[] = {
@@ -235,7 +267,7 @@ static const struct conf_field POOL_FIELDS[] = {
         .item_places = CONF_AT(struct file_pool, origin_places),
         .is_required = true,
         .max_items = 64,
-        .expects = "an IP address with port such as 10.0.0.1:8080, or a mapping",
+        .expects = "an address or a name with port such as 10.0.0.1:8080, or a mapping",
         .help = "The servers behind this proxy.",
     },
     {
@@ -361,4 +393,76 @@ const struct conf_struct config_pool_schema = {
     CONF_FIELDS(POOL_FIELDS),
     .name = CONF_AT(struct file_pool, pool.name),
     .place = CONF_AT(struct file_pool, place),
+};
+
+static const struct conf_field RESOLVER_FIELDS[] = {
+    {
+        .key = "servers",
+        .kind = CONF_ADDR,
+        .slot = CONF_LIST(struct config_resolver, servers, n_servers),
+        .port = 53,
+        .max_items = 16,
+        .help = "The name servers that are asked, in this order. Absent: those of "
+                "/etc/resolv.conf.",
+    },
+    {
+        .key = "timeout",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct config_resolver, timeout_ms),
+        .preset = "1s",
+        .min = "50ms",
+        .max = "1m",
+        .help = "For the answer to a first question; later ones may take longer.",
+    },
+    {
+        .key = "tries",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct config_resolver, tries),
+        .preset = "3",
+        .min = "1",
+        .max = "20",
+        .help = "How often each server is asked before a question counts as failed.",
+    },
+    {
+        .key = "min-ttl",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct config_resolver, min_ttl_ms),
+        .preset = "1s",
+        .min = "100ms",
+        .max = "1d",
+        .help = "A name is not asked for more often than this, whatever its TTL. After a failure "
+                "it is asked for again so soon, then after twice as long, up to 30s.",
+    },
+    {
+        .key = "max-ttl",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct config_resolver, max_ttl_ms),
+        .preset = "5m",
+        .min = "100ms",
+        .max = "7d",
+        .help = "A name is asked for at least this often.",
+    },
+    {
+        .key = "negative-hold",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct config_resolver, negative_hold_ms),
+        .preset = "30s",
+        .max = "7d",
+        .help = "A name that is said to have no address (any more) keeps the ones it had for so "
+                "long. When the name servers fail, it keeps them until they answer.",
+    },
+    {
+        .key = "start-timeout",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct config_resolver, start_timeout_ms),
+        .preset = "2s",
+        .max = "1m",
+        .help = "A start or a reload waits so long for names that are not known yet; an origin "
+                "whose name has no address then is down until it has one.",
+    },
+};
+const struct conf_struct config_resolver_schema = {
+    .what = "resolver",
+    .size = sizeof(struct config_resolver),
+    CONF_FIELDS(RESOLVER_FIELDS),
 };

@@ -227,7 +227,7 @@ static bool has_tls_listener(const struct config *c)
     return false;
 }
 
-static const char *lower_case(struct check *k, const char *s)
+const char *config_lower_case(struct check *k, const char *s)
 {
     size_t n = strlen(s);
     char *out = arena_strndup(k->arena, s, n);
@@ -260,10 +260,10 @@ static void build_site(struct check *k, size_t i, struct config_site *out, struc
     out->is_redirect_https = from->is_redirect_https;
     out->pages = build_pages(k, from->pages, from->n_pages, &k->config->pages);
     build_maintenance(k, from, out);
-    names[out->n_hosts++] = lower_case(k, from->name);
+    names[out->n_hosts++] = config_lower_case(k, from->name);
     take_host(k, hosts, names[0], from->place, i);
     for (size_t j = 0; j < from->n_aliases; j++) {
-        names[out->n_hosts] = lower_case(k, from->aliases[j]);
+        names[out->n_hosts] = config_lower_case(k, from->aliases[j]);
         take_host(k, hosts, names[out->n_hosts++], from->alias_places[j], i);
     }
     build_routes(k, from, out);

@@ -25,6 +25,8 @@ struct control_origin {
     const char *reason; /* of the newest change; NULL: none */
     uint64_t since_ms;  /* in this state for so long */
     uint32_t connections;
+    const char *const *addresses; /* of one with a name */
+    size_t n_addresses;
 };
 
 struct control_listener {

@@ -18,6 +18,8 @@ static Gslb__Origin **origins_on_wire(struct arena *a, const struct control_repo
         list[i]->reason = frame_borrow(o->reason);
         list[i]->since_ms = o->since_ms;
         list[i]->connections = o->connections;
+        list[i]->addresses = (char **)o->addresses;
+        list[i]->n_addresses = o->n_addresses;
     }
     return list;
 }

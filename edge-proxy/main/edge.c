@@ -5,6 +5,7 @@
 #include "common/daemon/daemon.h"
 #include "common/log/log.h"
 #include "common/net/net.h"
+#include "common/snapshot/snapshot.h"
 #include "edge-proxy/control/control.h"
 #include "edge-proxy/dial/dial.h"
 #include "edge-proxy/report/report.h"
@@ -113,6 +114,11 @@ static void start_workers(struct edge *e, unsigned n)
     }
 }
 
+static void start_worker(void *arg)
+{
+    snapshot_reader_start();
+}
+
 static void drain_worker(void *arg)
 {
     session_worker_drain(((struct edge_worker *)arg)->sessions);
@@ -124,6 +130,7 @@ static void stop_worker(void *arg)
 
     session_worker_free(w->sessions);
     request_worker_stop(w->requests);
+    snapshot_reader_stop();
     worker_stop(&w->flow);
 }
 
@@ -211,7 +218,9 @@ static struct outcome try_reload(struct edge *e, struct errors *errors)
         return OUTCOME_FAILED;
     }
     warn_of_fixed(e, c.generation->config, errors);
+    upstream_pools_resolve(c.generation->pools, e->generation->pools, &e->flow, errors);
     upstream_checks_stop(e->checks);
+    upstream_pools_retire(e->generation->pools);
     c.generation->n_workers = e->n_workers;
     /* Before the listeners: a new TLS listener finds its contexts. */
     for (unsigned i = 0; i < e->n_workers; i++)
@@ -405,6 +414,7 @@ static struct edge *make_edge(const char *path, struct generation *g)
     e->loop = loop_new("main");
     worker_init(&e->flow, UINT16_MAX, e->loop);
     wire_prepare();
+    snapshot_reader_start();
     e->report = report_new();
     e->shared.cache = cache_new(config->cache.memory_bytes, config->cache.max_object_bytes);
     e->shared.log = access_log_new();
@@ -437,12 +447,15 @@ struct edge *edge_start(const char *path, struct errors *errors)
         return NULL;
     }
     e = make_edge(path, g);
-    for (unsigned i = 0; i < e->n_workers; i++)
+    for (unsigned i = 0; i < e->n_workers; i++) {
         loop_start(e->workers[i].loop);
+        loop_post(e->workers[i].loop, start_worker, NULL);
+    }
     if (has_failed(prepare(e, &c, errors))) {
         edge_stop(e);
         return NULL;
     }
+    upstream_pools_resolve(g->pools, NULL, &e->flow, errors);
     commit(e, &c);
     return e;
 }
@@ -474,6 +487,8 @@ void edge_stop(struct edge *e)
     event_free(e->housekeeping);
     event_free(e->drain);
     dial_store_free(e->shared.idle_origins);
+    upstream_pools_retire(e->generation->pools);
+    snapshot_reader_stop();
     worker_stop(&e->flow);
     /* The workers' last letters: generations they let go of. */
     loop_stop(e->loop);

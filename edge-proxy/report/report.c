@@ -92,14 +92,32 @@ static const char *tell_reason(struct arena *a, const struct upstream_origin_sta
     struct text t = {0};
     const char *reason;
 
-    if (state->reason[0] == '\0' && !state->is_panic)
+    if (state->reason[0] == '\0' && !state->is_panic && state->stale_reason == NULL)
         return NULL;
     text_adds(&t, state->reason);
+    if (state->stale_reason != NULL)
+        text_addf(&t, "%sold addresses: %s", t.n > 0 ? "; " : "", state->stale_reason);
     if (state->is_panic)
         text_addf(&t, "%spanic: all of the pool are asked", t.n > 0 ? "; " : "");
     reason = arena_strndup(a, t.p, t.n);
     text_free(&t);
     return reason;
+}
+
+static void fill_addresses(struct arena *a, const struct upstream_pools *pools, size_t i,
+                           struct control_origin *o)
+{
+    struct addr addresses[UPSTREAM_ADDRESSES_MAX];
+    size_t n = upstream_origin_addresses(pools, i, addresses);
+    const char **texts = arena_alloc(a, (n + 1) * sizeof(*texts));
+    char text[ADDR_TEXT];
+
+    for (size_t k = 0; k < n; k++) {
+        addr_format(&addresses[k], text);
+        texts[k] = arena_strndup(a, text, strlen(text));
+    }
+    o->addresses = texts;
+    o->n_addresses = n;
 }
 
 static void fill_origins(const struct report_sources *s, struct control_report *out)
@@ -110,9 +128,12 @@ static void fill_origins(const struct report_sources *s, struct control_report *
 
     for (size_t i = 0; i < n; i++) {
         struct upstream_origin_state state;
+        struct control_origin *o = &origins[out->n_origins];
 
         upstream_origin_state(pools, i, &state);
-        origins[i] = (struct control_origin){
+        if (!state.is_there)
+            continue;
+        *o = (struct control_origin){
             .pool = state.pool,
             .name = state.name,
             .is_up = state.is_up,
@@ -120,9 +141,10 @@ static void fill_origins(const struct report_sources *s, struct control_report *
             .since_ms = state.since_ms,
             .connections = state.connections,
         };
+        fill_addresses(out->arena, pools, i, o);
+        out->n_origins++;
     }
     out->origins = origins;
-    out->n_origins = n;
 }
 
 static void fill_listeners(const struct report_sources *s, struct control_report *out)
@@ -239,12 +261,16 @@ static void write_origins(const struct report_sources *s, struct text *out)
     metrics_write_head(out, "edge_origin_up", "gauge", "Whether an origin is asked.");
     for (size_t i = 0; i < upstream_count_origins(pools); i++) {
         upstream_origin_state(pools, i, &state);
+        if (!state.is_there)
+            continue;
         text_addf(out, "edge_origin_up{pool=\"%s\",origin=\"%s\"} %d\n", state.pool, state.name,
                   state.is_up);
     }
     metrics_write_head(out, "edge_origin_connections", "gauge", "Exchanges with an origin.");
     for (size_t i = 0; i < upstream_count_origins(pools); i++) {
         upstream_origin_state(pools, i, &state);
+        if (!state.is_there)
+            continue;
         text_addf(out, "edge_origin_connections{pool=\"%s\",origin=\"%s\"} %u\n", state.pool,
                   state.name, state.connections);
     }
@@ -261,6 +287,8 @@ static void write_balance(const struct report_sources *s, struct text *out)
                        "Part of its weight that an origin has: less while it starts slowly.");
     for (size_t i = 0; i < upstream_count_origins(pools); i++) {
         upstream_origin_state(pools, i, &state);
+        if (!state.is_there)
+            continue;
         text_addf(out, "edge_origin_share_permille{pool=\"%s\",origin=\"%s\"} %u\n", state.pool,
                   state.name, state.share_permille);
     }
@@ -268,6 +296,8 @@ static void write_balance(const struct report_sources *s, struct text *out)
                        "Whether so few origins are up that all are asked.");
     for (size_t i = 0; i < upstream_count_origins(pools); i++) {
         upstream_origin_state(pools, i, &state);
+        if (!state.is_there)
+            continue;
         if (state.pool != pool)
             text_addf(out, "edge_pool_panic{pool=\"%s\"} %d\n", state.pool, state.is_panic);
         pool = state.pool;

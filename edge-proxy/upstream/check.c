@@ -13,6 +13,9 @@
 /* What a probe reads of an answer at most. */
 enum { PROBE_HEAD_BYTES = 16384, PROBE_BODY_BYTES = 32768, PROBE_REASON = UPSTREAM_REASON_BYTES };
 
+/* From one look for an address to the next. */
+enum { NO_ADDRESS_MS = 200 };
+
 enum probe_step { PROBE_OPEN, PROBE_SEND, PROBE_READ, PROBE_READ_BODY };
 
 struct probe {
@@ -65,10 +68,10 @@ static void set_down(struct probe *p, bool is_down, const char *reason)
     snprintf(o->reason, sizeof(o->reason), "%s", is_down ? reason : "checks pass");
     if (is_down)
         log_warn("upstream", "origin is down pool=%s origin=%s reason=\"%s\" was_up=%s",
-                 p->pool->config->name, o->config->name, reason, lasted);
+                 p->pool->config->name, o->name, reason, lasted);
     else
         log_info("upstream", "origin is up pool=%s origin=%s was_down=%s", p->pool->config->name,
-                 o->config->name, lasted);
+                 o->name, lasted);
     p->checks->on_change(p->checks->arg);
 }
 
@@ -315,10 +318,16 @@ static void start_probe(struct wheel_timer *t)
     struct probe *p = CONTAINER_OF(t, struct probe, timer);
     static const struct dial_ops ops = {on_open, on_event, on_timeout};
     uint32_t timeout_ms = p->pool->config->check.timeout_ms;
-    struct dial_order o = origin_order(p->pool, p->origin, check_host(p->pool), timeout_ms);
+    struct dial_target targets[DIAL_TARGETS_MAX];
+    size_t n = origin_targets(p->origin, targets);
+    struct dial_order o = origin_order(p->origin, targets, n, check_host(p->pool), timeout_ms);
     char reason[DIAL_WHY_TEXT];
     dial_why why;
 
+    if (n == 0) { /* nobody is there: not known to be sick either */
+        wheel_set(&p->checks->w->wheel, &p->timer, NO_ADDRESS_MS, start_probe);
+        return;
+    }
     p->c = dial_open(p->checks->dial, &o, &ops, p, &why);
     if (p->c == NULL) {
         finish_probe(p, false, dial_why_text(why, reason));
@@ -336,12 +345,11 @@ static char *make_request(const struct upstream_pool *pool, const struct upstrea
 {
     const struct config_check *check = &pool->config->check;
     const char *host = check->host != NULL ? check->host : pool->config->host_header;
-    char address[ADDR_TEXT];
 
     if (check->path == NULL)
         return NULL;
-    if (host == NULL)
-        host = addr_format(&o->config->address, address);
+    if (host == NULL) /* a place's is its name's */
+        host = o->config->name;
     return base_printf("%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: edge-proxy-check\r\n"
                        "Accept: */*\r\nConnection: close\r\n\r\n",
                        check->method, check->path, host);
@@ -413,6 +421,8 @@ struct upstream_checks *upstream_checks_start(struct worker *w, struct upstream_
     struct upstream_checks *c = base_zalloc(1, sizeof(*c));
 
     *c = (struct upstream_checks){.w = w, .on_change = on_change, .arg = arg};
+    pools->on_change = on_change;
+    pools->on_change_arg = arg;
     c->dial = dial_worker_new(w, NULL);
     c->random = siphash_key_random().k0;
     c->probes = base_zalloc(count_checked(pools) + 1, sizeof(*c->probes));

@@ -388,10 +388,16 @@ static struct upstream_exchange *take_exchange(struct upstream_worker *u)
 static void connect_or_reuse(struct upstream_exchange *x)
 {
     struct upstream_worker *u = x->u;
+    struct dial_target targets[DIAL_TARGETS_MAX];
+    size_t n = origin_targets(x->origin, targets);
     struct dial_order o =
-        origin_order(x->pool, x->origin, x->r.host, x->pool->config->connect_timeout_ms);
+        origin_order(x->origin, targets, n, x->r.host, x->pool->config->connect_timeout_ms);
     dial_why why = 0;
 
+    if (n == 0) { /* its last address has just gone */
+        fail(x, UPSTREAM_FAILED_NONE_UP);
+        return;
+    }
     if (!x->r.is_fresh_wanted)
         x->c = dial_take(u->dial, &o, &conn_ops, x);
     if (x->c != NULL) {
@@ -513,7 +519,7 @@ uint64_t upstream_origin_bit(const struct upstream_exchange *x)
 
 const char *upstream_origin_name(const struct upstream_exchange *x)
 {
-    return x->origin == NULL ? NULL : x->origin->config->name;
+    return x->origin == NULL ? NULL : x->origin->name;
 }
 
 bool upstream_was_reused(const struct upstream_exchange *x)

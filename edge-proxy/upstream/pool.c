@@ -20,12 +20,11 @@ static uint64_t hash_text(const char *s)
     return h ^ h >> 29;
 }
 
-static char *make_key(const struct upstream_pool *pool, const struct config_origin *origin)
+static char *make_name(const struct config_origin *c, size_t place)
 {
-    char address[ADDR_TEXT];
-
-    return base_printf("%s %s", addr_format(&origin->address, address),
-                       dial_identity_text(pool->identity));
+    return c->host != NULL && c->resolve == CONFIG_RESOLVE_ALL
+               ? base_printf("%s#%zu", c->name, place + 1)
+               : base_strdup(c->name);
 }
 
 static const struct upstream_pool *find_pool(const struct upstream_pools *all, const char *name)
@@ -61,37 +60,55 @@ static void inherit_state(struct upstream_origin *o, const struct upstream_origi
 }
 
 /* before: the same pool until now, or NULL. */
-static void make_origin(struct upstream_pool *p, size_t i, const struct upstream_pool *before)
+static void make_origin(struct upstream_pool *p, size_t i, const struct config_origin *c,
+                        size_t place, const struct upstream_pool *before)
 {
     struct upstream_origin *o = &p->origins[i];
     const struct upstream_origin *old;
 
-    o->config = &p->config->origins[i];
+    o->config = c;
     o->pool = p;
     o->index = i;
-    o->target = dial_target_of(&o->config->address);
-    o->key = make_key(p, o->config);
+    o->name = make_name(c, place);
+    if (c->host == NULL)
+        o->target = dial_target_of(&c->address);
+    o->key = base_printf("%s %s", o->name, dial_identity_text(p->identity));
     o->changed_ms = clock_mono_ms();
-    balance_set(p->balance, i, hash_text(o->config->name), o->config->weight, o->config->priority);
+    balance_set(p->balance, i, hash_text(o->name), c->weight, c->priority);
+    balance_set_there(p->balance, i, c->host == NULL);
     old = find_same(before, o->key);
     if (old != NULL)
         inherit_state(o, old, p->config->check.interval_ms != 0);
     else if (before != NULL)
         balance_ramp(p->balance, i, o->changed_ms);
+    if (old != NULL && c->host != NULL)
+        origin_inherit_targets(o, old);
 }
 
-static void make_pool(struct upstream_pool *p, const struct config_pool *config,
-                      const struct upstream_pool *before, struct errors *errors)
+static size_t count_places(const struct config_pool *config)
+{
+    size_t n = 0;
+
+    for (size_t k = 0; k < config->n_origins; k++)
+        n += origin_places(&config->origins[k]);
+    return n;
+}
+
+static void make_pool(const struct upstream_pools *all, struct upstream_pool *p,
+                      const struct config_pool *config, const struct upstream_pool *before,
+                      struct errors *errors)
 {
     p->config = config;
+    p->all = all;
     p->identity = dial_identity_get(&config->tls, errors);
     if (p->identity == NULL)
         return;
-    p->n_origins = config->n_origins;
+    p->n_origins = count_places(config);
     p->origins = base_zalloc(p->n_origins + 1, sizeof(*p->origins));
     p->balance = balance_new(&config->balance, p->n_origins);
-    for (size_t k = 0; k < p->n_origins; k++)
-        make_origin(p, k, before);
+    for (size_t k = 0, i = 0; k < config->n_origins; k++)
+        for (size_t place = 0; place < origin_places(&config->origins[k]); place++)
+            make_origin(p, i++, &config->origins[k], place, before);
 }
 
 struct upstream_pools *upstream_pools_new(const struct config *config,
@@ -102,12 +119,13 @@ struct upstream_pools *upstream_pools_new(const struct config *config,
     size_t before = errors->n_errors;
 
     all->n = config->n_pools;
+    all->resolver_config = &config->resolver;
     all->body_idle_ms = config->limits.body_idle_ms;
     all->tunnel_idle_ms = config->limits.tunnel_idle_ms;
     all->pools = base_zalloc(all->n + 1, sizeof(*all->pools));
     for (size_t i = 0; i < all->n; i++)
-        make_pool(&all->pools[i], &config->pools[i], find_pool(previous, config->pools[i].name),
-                  errors);
+        make_pool(all, &all->pools[i], &config->pools[i],
+                  find_pool(previous, config->pools[i].name), errors);
     if (errors->n_errors == before)
         return all;
     upstream_pools_free(all);
@@ -116,11 +134,15 @@ struct upstream_pools *upstream_pools_new(const struct config *config,
 
 void upstream_pools_free(struct upstream_pools *all)
 {
+    resolver_free(all->resolver);
     for (size_t i = 0; i < all->n; i++) {
         struct upstream_pool *p = &all->pools[i];
 
-        for (size_t k = 0; k < p->n_origins; k++)
+        for (size_t k = 0; k < p->n_origins; k++) {
+            origin_free_targets(&p->origins[k]);
+            free(p->origins[k].name);
             free(p->origins[k].key);
+        }
         free(p->origins);
         balance_free(p->balance);
         dial_identity_put(p->identity);
@@ -160,7 +182,7 @@ void origin_tell_ejection(const struct upstream_origin *o, struct worker *w,
 
     worker_count(w, COUNT_EJECTED_FAILURES + (reason - BALANCE_FAILURES));
     log_warn("upstream", "origin is ejected pool=%s origin=%s reason=\"%s\" for=%s",
-             o->pool->config->name, o->config->name, EJECTION_TEXTS[reason],
+             o->pool->config->name, o->name, EJECTION_TEXTS[reason],
              text_format_duration_ms(left_ms > 0 ? (uint64_t)left_ms : 0, text));
 }
 
@@ -196,17 +218,17 @@ void upstream_end_retry(const struct upstream_pools *all, uint16_t pool)
 
 /* ---- Connecting ---- */
 
-struct dial_order origin_order(const struct upstream_pool *p, struct upstream_origin *o,
-                               struct str host, uint32_t timeout_ms)
+struct dial_order origin_order(struct upstream_origin *o, const struct dial_target *targets,
+                               size_t n, struct str host, uint32_t timeout_ms)
 {
     return (struct dial_order){
-        .targets = &o->target,
-        .n_targets = 1,
-        .identity = p->identity,
+        .targets = targets,
+        .n_targets = n,
+        .identity = o->pool->identity,
         .memory = &o->memory,
         .host = host,
         .timeout_ms = timeout_ms,
-        .stagger_ms = p->config->attempt_delay_ms,
+        .stagger_ms = o->pool->config->attempt_delay_ms,
     };
 }
 
@@ -234,6 +256,15 @@ static void tell_ejection(const struct upstream_origin *o, enum balance_reason w
         snprintf(out, UPSTREAM_WHY_TEXT, "%s", EJECTION_TEXTS[why]);
 }
 
+/* One of the name's places has an address. */
+static bool has_place(const struct upstream_origin *first)
+{
+    for (size_t k = 0; k < origin_places(first->config); k++)
+        if (balance_is_there(first->pool->balance, first[k].index))
+            return true;
+    return false;
+}
+
 void upstream_origin_state(const struct upstream_pools *all, size_t i,
                            struct upstream_origin_state *out)
 {
@@ -248,15 +279,22 @@ void upstream_origin_state(const struct upstream_pools *all, size_t i,
     why = balance_ejected_why(p->balance, i, now_ms);
     *out = (struct upstream_origin_state){
         .pool = p->config->name,
-        .name = o->config->name,
+        .name = o->name,
         .is_up = balance_is_usable(p->balance, i, now_ms),
         .reason = o->reason,
         .since_ms = (uint64_t)(clock_mono_ms() - o->changed_ms),
         .connections = balance_in_flight(p->balance, i),
         .share_permille = balance_ramp_permille(p->balance, i, now_ms),
         .is_panic = balance_is_panicking(p->balance, now_ms),
+        .is_there = balance_is_there(p->balance, i),
     };
-    if (why != BALANCE_NO_REASON && !balance_is_down(p->balance, i)) {
+    if (o->name_reason[0] != '\0' && out->is_there)
+        out->stale_reason = o->name_reason;
+    if (!out->is_there) {
+        out->reason = o->name_reason;
+        /* The first place of a name without any stands for it. */
+        out->is_there = (o == p->origins || o[-1].config != o->config) && !has_place(o);
+    } else if (why != BALANCE_NO_REASON && !balance_is_down(p->balance, i)) {
         tell_ejection(o, why, out->why);
         out->reason = out->why;
         out->since_ms = (uint64_t)(now_ms - balance_ejected_since(p->balance, i));
@@ -267,7 +305,7 @@ void upstream_origin_state(const struct upstream_pools *all, size_t i,
 static bool is_origin_up(const struct upstream_pool *p, const struct upstream_origin *o)
 {
     if (p->config->check.interval_ms != 0)
-        return !balance_is_down(p->balance, o->index);
+        return balance_is_there(p->balance, o->index) && !balance_is_down(p->balance, o->index);
     return balance_is_usable(p->balance, o->index, clock_coarse_ms());
 }
 

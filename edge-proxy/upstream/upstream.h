@@ -28,6 +28,13 @@ struct upstream_pools *upstream_pools_new(const struct config *config,
                                           struct errors *errors);
 void upstream_pools_free(struct upstream_pools *p);
 
+/* Finds the addresses of origins that have names, and goes on doing so on w's loop; waits for the
+ * first ones, but not for long. errors gets a warning for each that has none yet. */
+void upstream_pools_resolve(struct upstream_pools *p, const struct upstream_pools *previous,
+                            struct worker *w, struct errors *errors);
+/* Others have taken over: its names are not asked for any more. */
+void upstream_pools_retire(struct upstream_pools *p);
+
 struct upstream_checks;
 /* Checks all origins of the pools, on w's loop, until stopped. on_change(arg): an origin went up
  * or down. */
@@ -42,6 +49,8 @@ struct upstream_origin_state {
     const char *reason; /* of the newest change, "" at first; lives as long as the pools and this */
     uint64_t since_ms;  /* in this state for so long */
     uint32_t connections;
+    const char *stale_reason;    /* its addresses are old, because; NULL: they are not */
+    bool is_there;               /* false: a place without address that nobody needs to see */
     uint32_t share_permille;     /* of its weight: less while it starts slowly */
     bool is_panic;               /* its pool asks all, whatever their health */
     char why[UPSTREAM_WHY_TEXT]; /* room for the reason */
@@ -49,6 +58,10 @@ struct upstream_origin_state {
 size_t upstream_count_origins(const struct upstream_pools *p);
 void upstream_origin_state(const struct upstream_pools *p, size_t i,
                            struct upstream_origin_state *out);
+/* The present addresses of one with a name; 0: none, or it has a fixed one. */
+enum { UPSTREAM_ADDRESSES_MAX = 16 };
+size_t upstream_origin_addresses(const struct upstream_pools *p, size_t i,
+                                 struct addr out[UPSTREAM_ADDRESSES_MAX]);
 bool upstream_is_pool_up(const struct upstream_pools *p, uint16_t pool);
 /* A healthy origin that is not among tried. */
 bool upstream_has_other(const struct upstream_pools *p, uint16_t pool, uint64_t tried);

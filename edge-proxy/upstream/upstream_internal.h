@@ -6,7 +6,9 @@
 #include "edge-proxy/balance/balance.h"
 #include "edge-proxy/upstream/upstream.h"
 
+#include "common/snapshot/snapshot.h"
 #include "edge-proxy/dial/dial.h"
+#include "edge-proxy/resolve/resolve.h"
 
 #include <stdatomic.h>
 
@@ -18,9 +20,13 @@ enum { UPSTREAM_REASON_BYTES = 96 };
 struct upstream_origin {
     const struct config_origin *config;
     struct upstream_pool *pool;
-    size_t index;              /* in its pool and in balance */
-    struct dial_target target; /* where it is */
-    char *key;                 /* address and identity: what makes it the same after a reload */
+    size_t index;                 /* in its pool and in balance */
+    char *name;                   /* for logs and status: of a place, the name with its number */
+    struct dial_target target;    /* where it is, if its address is given; else ... */
+    struct snapshot_slot targets; /* ... struct upstream_targets */
+    _Atomic uint32_t turn;        /* which of them goes first */
+    char name_reason[RESOLVE_WHY_TEXT]; /* why it has no (new) addresses; control thread */
+    char *key; /* address and identity: what makes it the same after a reload */
     /* By active checks. */
     bool is_checked; /* at least once */
     unsigned run;    /* equal results in a row */
@@ -32,8 +38,11 @@ struct upstream_origin {
     struct dial_memory memory;
 };
 
+struct upstream_pools;
+
 struct upstream_pool {
     const struct config_pool *config;
+    const struct upstream_pools *all;
     struct dial_identity *identity;
     struct upstream_origin *origins;
     size_t n_origins;
@@ -41,6 +50,10 @@ struct upstream_pool {
 };
 
 struct upstream_pools {
+    const struct config_resolver *resolver_config;
+    struct resolver *resolver;    /* NULL: no name, or not yet resolved */
+    void (*on_change)(void *arg); /* an origin's addresses changed; by checks */
+    void *on_change_arg;
     struct upstream_pool *pools;
     size_t n;
     uint32_t body_idle_ms;   /* a body that makes no progress for so long is given up */
@@ -56,9 +69,17 @@ void origin_note(struct upstream_origin *o, struct worker *w, enum balance_resul
 /* Counts and logs. */
 void origin_tell_ejection(const struct upstream_origin *o, struct worker *w,
                           enum balance_reason reason);
-/* How a connection to it is opened. */
-struct dial_order origin_order(const struct upstream_pool *p, struct upstream_origin *o,
-                               struct str host, uint32_t timeout_ms);
+/* How a connection to it is opened: to targets[0] to targets[n - 1]. */
+struct dial_order origin_order(struct upstream_origin *o, const struct dial_target *targets,
+                               size_t n, struct str host, uint32_t timeout_ms);
+
+/* targets.c: where origins are. */
+/* Copies its addresses, one or more; 0: it has none (any more). */
+size_t origin_targets(struct upstream_origin *o, struct dial_target out[DIAL_TARGETS_MAX]);
+/* How many origins stand for this one of the configuration. */
+size_t origin_places(const struct config_origin *c);
+void origin_inherit_targets(struct upstream_origin *o, const struct upstream_origin *old);
+void origin_free_targets(struct upstream_origin *o);
 
 /* ---- A worker's side ---- */
 

@@ -63,6 +63,10 @@ static void origins(struct json *j, const Gslb__Report *r)
         json_string(j, "reason", o->reason);
         json_u64(j, "since_ms", o->since_ms);
         json_u64(j, "connections", o->connections);
+        json_open_array(j, "addresses");
+        for (size_t k = 0; k < o->n_addresses; k++)
+            json_string(j, NULL, o->addresses[k]);
+        json_close_array(j);
         json_close_object(j);
     }
     json_close_array(j);

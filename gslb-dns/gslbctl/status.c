@@ -272,6 +272,15 @@ enum gslbctl_exit status_show(const Gslb__StatusReply *s, const struct view *vie
     return news;
 }
 
+/* Where a name leads now, one to a line. */
+static void add_addresses(struct table *t, const Gslb__Origin *o)
+{
+    for (size_t k = 0; k < o->n_addresses; k++) {
+        table_row(t);
+        table_cell(t, 1, TABLE_DIM, "  %s", o->addresses[k]);
+    }
+}
+
 static void show_origins(const Gslb__Report *r, const struct view *view, struct text *out)
 {
     static const char *const names[] = {"POOL", "ORIGIN", "STATE", "SINCE", "CONNS", "WHY"};
@@ -291,6 +300,7 @@ static void show_origins(const Gslb__Report *r, const struct view *view, struct 
         table_cell(&t, 3, TABLE_PLAIN, "%s", table_age(o->since_ms, since));
         table_cell(&t, 4, TABLE_PLAIN, "%u", o->connections);
         table_cell(&t, 5, TABLE_DIM, "%s", o->reason);
+        add_addresses(&t, o);
     }
     table_end(&t, view, out);
 }

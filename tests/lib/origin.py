@@ -164,8 +164,8 @@ class Origin:
     """One origin server. Without a handler a path answers 200 with the origin's name and no
     freshness; `x-origin` in each answer names it too."""
 
-    def __init__(self, name="origin", host="127.0.0.1", tls_context=None):
-        self.name, self.host, self.port = name, host, free_port()
+    def __init__(self, name="origin", host="127.0.0.1", tls_context=None, port=None):
+        self.name, self.host, self.port = name, host, port or free_port()
         self.tls_context = tls_context
         self.requests = []
         self.is_healthy = True

@@ -230,9 +230,9 @@ static const struct mistake FILES[] = {
      "name: e\nlisten: [127.0.0.1:80]\n"
      "pools: {app: {origins: [127.0.0.1:1]}, b: {origins: [127.0.0.1:2]}}\n" SITE,
      "3:40 warning: pool 'b' is used by no route\n"},
-    {"origin by name", "name: e\nlisten: [127.0.0.1:80]\npools: {app: {origins: [app:80]}}\n" SITE,
-     "3:25 address: expected an IP address with port such as 10.0.0.1:8080 (names are not "
-     "resolved), found 'app:80'\n"},
+    {"origin without a port",
+     "name: e\nlisten: [127.0.0.1:80]\npools: {app: {origins: [app]}}\n" SITE,
+     "3:25 address: 'app' has no port: 10.0.0.1:8080, app.example.net:8080"},
     {"origin twice",
      "name: e\nlisten: [127.0.0.1:80]\npools: {app: {origins: [127.0.0.1:1, 127.0.0.1:1]}}\n" SITE,
      "3:38 origins: 127.0.0.1:1 stands here twice; give it a weight instead\n"},
