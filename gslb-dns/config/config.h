@@ -105,6 +105,7 @@ struct config_zone_transfers {
     const struct config_server *notify; /* are told when the zone has changed */
     size_t n_notify;
     enum config_steered steered;
+    uint64_t history_bytes; /* of what changed, for IXFR; 0: none is kept */
     struct config_list allow_text, notify_text;
 };
 

@@ -327,6 +327,19 @@ static const struct conf_field ZONE_FIELDS[] = {
                 "their port unless it is 53, and perhaps \"key NAME\".",
     },
     {
+        .key = "ixfr-history",
+        .kind = CONF_BYTES,
+        .slot = CONF_ONE(struct config_zone, transfers.history_bytes),
+        .preset = "4MiB",
+        .max = "1GiB",
+        .none = "off",
+        .help = "How much of what changed from serial to serial is kept, in memory, so that "
+                "secondaries fetch that alone (IXFR, RFC 1995); whoever has an older version, or "
+                "one from before a restart, gets the whole zone. So does everybody while a "
+                "service gives fewer addresses than it could, and who fetched while one did. "
+                "Nothing is kept of zones without allow-transfer.",
+    },
+    {
         .key = "steered",
         .kind = CONF_ENUM,
         .slot = CONF_ONE(struct config_zone, transfers.steered),

@@ -54,8 +54,9 @@ struct generation *generation_reload(const struct generation_wish *wish,
     has_steering = !has_failed(generation_load_steering(g, wish, previous, errors));
     generation_load_guard(g, previous);
     if (has_signers && has_keys && has_zones && has_steering) {
-        generation_list_zones(g);
         generation_sign_steered(g);
+        generation_keep_histories(g, previous);
+        generation_list_zones(g);
         return g;
     }
     generation_take_faults(g, errors);
@@ -76,6 +77,7 @@ void generation_free(struct generation *g)
     generation_free_guard(g);
     generation_free_steering(g);
     generation_free_transfers(g);
+    generation_free_histories(g);
     generation_free_zones(g);
     steered_signatures_release(g->signatures);
     generation_free_signers(g);

@@ -54,6 +54,8 @@ void generation_free(struct generation *g);
 
 const struct config *generation_config(const struct generation *g);
 const struct zone *generation_zone(const struct generation *g, size_t zone);
+/* NULL: none is kept. */
+const struct history *generation_history(const struct generation *g, size_t zone);
 /* NULL: the zone is not signed here. */
 const struct sign_signer *generation_signer(const struct generation *g, size_t zone);
 /* The index of a configured zone, whatever its case and final dot; SIZE_MAX: there is none. */

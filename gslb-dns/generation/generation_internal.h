@@ -62,6 +62,8 @@ struct generation {
     struct zone **zone_array;
     struct zone_set *zone_set;
     struct tsig_key **tsig_keys;  /* by the configuration's index */
+    struct history **histories;   /* by the configuration's index; NULL: none is kept */
+    struct world_full **full;     /* of its services, by the same; NULL: they do not go out */
     struct world_zone *zone_list; /* sorted by where the zones lie */
     size_t n_fresh_zones, n_broken_zones;
     struct shared_steering *steering;
@@ -114,6 +116,11 @@ void generation_free_zones(struct generation *g);
 
 /* Makes g->tsig_keys of the configuration's secrets. */
 MUST_USE struct outcome generation_load_tsig_keys(struct generation *g, struct errors *errors);
+/* Fills g->histories and g->full with what has changed since previous. */
+void generation_keep_histories(struct generation *g, const struct generation *previous);
+void generation_free_histories(struct generation *g);
+/* What the service sends in transfers with every edge up. */
+struct world_site generation_make_full(struct arena *a, const struct generation *g, size_t service);
 /* Fills g->zone_list, when the zones and the keys are there. */
 void generation_list_zones(struct generation *g);
 void generation_free_transfers(struct generation *g);

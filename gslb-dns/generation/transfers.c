@@ -121,6 +121,8 @@ void generation_list_zones(struct generation *g)
             .services = g->zones[z]->services,
             .n_services = g->zones[z]->n_services,
             .omits_steered = t->steered == CONFIG_STEERED_OMIT,
+            .history = g->histories[z],
+            .full = g->full[z],
         };
     }
     qsort(g->zone_list, c->n_zones, sizeof(g->zone_list[0]), by_apex);

@@ -277,13 +277,6 @@ static void make_whole(struct arena *a, const struct generation *g, const struct
         out->whole.aaaa = unite_all(a, g, from, service, 6);
 }
 
-static bool goes_out(const struct generation *g, size_t service)
-{
-    const struct config_zone_transfers *t = &g->config->zones[g->homes[service]].transfers;
-
-    return t->n_allow > 0 && t->steered == CONFIG_STEERED_ADDRESSES;
-}
-
 static struct source source_of(const struct generation *g, size_t i, const struct health *health)
 {
     const struct config_service *service = &g->config->services[i];
@@ -298,6 +291,25 @@ static struct source source_of(const struct generation *g, size_t i, const struc
     if (from.signer != NULL)
         ensure(wire_name_parse(str_of(service->name), &from.owner));
     return from;
+}
+
+struct world_site generation_make_full(struct arena *a, const struct generation *g, size_t service)
+{
+    const struct config_service *c = &g->config->services[service];
+    struct source from = source_of(g, service, NULL);
+    struct world_service_view view = {.mode = WORLD_STEER};
+
+    from.choice = EDGES_ALL;
+    make_sites(a, g, c, &from, &view);
+    make_whole(a, g, &from, c, &view);
+    return view.whole;
+}
+
+static bool goes_out(const struct generation *g, size_t service)
+{
+    const struct config_zone_transfers *t = &g->config->zones[g->homes[service]].transfers;
+
+    return t->n_allow > 0 && t->steered == CONFIG_STEERED_ADDRESSES;
 }
 
 static void make_view(struct arena *a, const struct generation *g, const struct health *health,
@@ -332,6 +344,14 @@ void generation_sign_steered(const struct generation *g)
     }
 }
 
+/* Who fetches a zone now does not get what its serial stands for. */
+static void blur_histories(const struct world *w)
+{
+    for (size_t i = 0; i < w->n_zones; i++)
+        if (w->zone_list[i].history != NULL && !world_sends_all(w, &w->zone_list[i]))
+            history_blur(w->zone_list[i].history);
+}
+
 struct world *generation_make_world(const struct generation *g, const struct health *health,
                                     uint64_t number)
 {
@@ -357,6 +377,7 @@ struct world *generation_make_world(const struct generation *g, const struct hea
         .generation = number,
     };
     generation_guard_world(g, &w->world);
+    blur_histories(&w->world);
     return &w->world;
 }
 

@@ -432,6 +432,7 @@ static void on_metrics(void *arg, struct text *out)
     for (size_t i = 0; i < c->n_zones; i++)
         text_addf(out, "gslb_dns_zone_serial{zone=\"%s\"} %u\n", c->zones[i].name,
                   generation_zone(n->generation, i)->serial);
+    secondaries_write_metrics(n->generation, out);
     faults_write_metrics(n->generation, out);
 }
 

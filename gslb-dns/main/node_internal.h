@@ -49,6 +49,7 @@ struct acme_view *challenge_view(const struct generation *g, const struct acme_s
 /* secondaries.c: tells those that a zone's notify names. */
 struct notify;
 void secondaries_tell(struct notify *notify, const struct generation *g, const struct world *w);
+void secondaries_write_metrics(const struct generation *g, struct text *out);
 
 /* worlds.c: the world that is published, and the next ones. Control thread. */
 struct worlds;

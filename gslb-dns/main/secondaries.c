@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Whom notify has to tell of which zone. */
+/* Whom notify has to tell of which zone, and what is kept for those whom it tells. */
+#include "common/metrics/metrics.h"
+#include "gslb-dns/history/history.h"
 #include "gslb-dns/main/node_internal.h"
 #include "gslb-dns/notify/notify.h"
 
@@ -12,6 +14,18 @@ static size_t count_targets(const struct config *c)
     for (size_t z = 0; z < c->n_zones; z++)
         n += c->zones[z].transfers.n_notify;
     return n;
+}
+
+void secondaries_write_metrics(const struct generation *g, struct text *out)
+{
+    const struct config *c = generation_config(g);
+
+    metrics_write_head(out, "gslb_dns_zone_history_bytes", "gauge",
+                       "Memory for what changed in each zone that goes out (IXFR).");
+    for (size_t z = 0; z < c->n_zones; z++)
+        if (generation_history(g, z) != NULL)
+            text_addf(out, "gslb_dns_zone_history_bytes{zone=\"%s\"} %zu\n", c->zones[z].name,
+                      history_bytes(generation_history(g, z)));
 }
 
 void secondaries_tell(struct notify *notify, const struct generation *g, const struct world *w)

@@ -1,69 +1,33 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * A transfer is a walk: the SOA, each record of each node, those of steered names, the SOA again.
- * Where it stands is told by a few numbers, so that a message ends where the next record does not
- * fit and the next one goes on there.
- *
- * In each message the question stands first, its name is the apex, and all that ends in the apex
- * points there: the RRsets of a zone are made for that.
- */
-#include "gslb-dns/transfer/transfer.h"
-
+/* Who gets what: a transfer is begun here, and written elsewhere (message.c). */
 #include "common/bytes/bytes.h"
-#include "common/clock/clock.h"
 #include "common/metrics/metrics.h"
+#include "gslb-dns/transfer/transfer_internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    RECORD_HEAD = 10, /* type, class, TTL, length of RDATA */
-    OWNER_POINTER = 2,
-    POINTER_BITS = 0xc000,
-    APEX_POINTER = POINTER_BITS | WIRE_HEADER,
-    OPT_BYTES = 11,
+    RECORD_HEAD = 10,    /* type, class, TTL, length of RDATA */
     UNDER_WAY_MAX = 100, /* of all clients together */
-    MESSAGE_MAX = 65535,
-};
-
-enum part { PART_FIRST_SOA, PART_NODES, PART_STEERED, PART_LAST_SOA, PART_END };
-
-/* A steered name as it goes out: records with the owner 0xC00C. */
-struct steered {
-    const struct wire_name *name; /* the zone's source of services holds it */
-    uint32_t records_at, records_bytes;
-};
-
-struct answer_stream {
-    const struct zone *zone;
-    struct tsig_session tsig;
-    enum part part;
-    size_t slot;                  /* where in the zone's nodes */
-    const struct zone_node *node; /* NULL: the next one is due */
-    unsigned rrset, fixup;
-    uint32_t record_at; /* in the RRset's wire */
-    struct steered *steered;
-    size_t n_steered, i_steered;
-    uint32_t steered_at;
-    uint8_t *steered_wire;
-    struct wire_name *steered_names;
-    bool is_single; /* the SOA alone says all */
-    bool has_edns, has_sent;
-    uint16_t id;
-    uint8_t flags_high;
-    uint16_t question_bytes;
-    uint8_t question[WIRE_NAME_MAX + 4];
 };
 
 static struct {
-    _Atomic uint64_t begun, finished, abandoned, refused, bytes, under_way;
+    _Atomic uint64_t begun, finished, abandoned, refused, bytes, under_way, incremental;
 } totals;
 
 struct transfer_counters transfer_count(void)
 {
-    return (struct transfer_counters){totals.begun,   totals.finished, totals.abandoned,
-                                      totals.refused, totals.bytes,    totals.under_way};
+    return (struct transfer_counters){
+        .begun = totals.begun,
+        .finished = totals.finished,
+        .abandoned = totals.abandoned,
+        .refused = totals.refused,
+        .incremental = totals.incremental,
+        .bytes = totals.bytes,
+        .under_way = totals.under_way,
+    };
 }
 
 void transfer_write_metrics(struct text *out)
@@ -75,6 +39,9 @@ void transfer_write_metrics(struct text *out)
     text_addf(out, "%s{outcome=\"finished\"} %" PRIu64 "\n", family, c.finished);
     text_addf(out, "%s{outcome=\"abandoned\"} %" PRIu64 "\n", family, c.abandoned);
     text_addf(out, "%s{outcome=\"refused\"} %" PRIu64 "\n", family, c.refused);
+    metrics_write_head(out, "gslb_dns_incremental_transfers_total", "counter",
+                       "Outgoing zone transfers of what changed alone (IXFR, RFC 1995).");
+    text_addf(out, "gslb_dns_incremental_transfers_total %" PRIu64 "\n", c.incremental);
     metrics_write_head(out, "gslb_dns_transfers_under_way", "gauge",
                        "Outgoing zone transfers that are under way.");
     text_addf(out, "gslb_dns_transfers_under_way %" PRIu64 "\n", c.under_way);
@@ -182,22 +149,28 @@ static void take_steered(struct answer_stream *s, const struct world *w, const s
     }
 }
 
+/* Takes over the walk; NULL: the zone goes out, or its SOA alone. */
 static enum transfer_verdict begin(const struct transfer_request *r, const struct world_zone *z,
-                                   bool is_single, struct answer_stream **out)
+                                   bool is_single, struct history_walk *walk,
+                                   struct answer_stream **out)
 {
     struct answer_stream *s;
 
-    if (!is_single && totals.under_way >= UNDER_WAY_MAX)
+    if (!is_single && totals.under_way >= UNDER_WAY_MAX) {
+        history_walk_free(walk);
         return TRANSFER_BUSY;
+    }
     s = base_zalloc(1, sizeof(*s));
     s->zone = zone_hold(z->zone);
     s->is_single = is_single;
+    s->is_one_message = !r->is_stream;
+    s->walk = walk;
     s->has_edns = r->query->has_edns;
     s->id = r->query->id;
     s->flags_high = r->query->flags_high;
     s->question_bytes = r->query->question_bytes;
     memcpy(s->question, r->packet + WIRE_HEADER, s->question_bytes);
-    if (!is_single)
+    if (!is_single && walk == NULL)
         take_steered(s, r->world, z);
     if (r->tsig != NULL) {
         s->tsig = *r->tsig;
@@ -209,11 +182,34 @@ static enum transfer_verdict begin(const struct transfer_request *r, const struc
     return TRANSFER_BEGUN;
 }
 
+/* NULL: by UDP that the client shall ask by TCP, else that it gets the zone. What services give is
+ * known of a version only while all of it is given. */
+static struct history_walk *find_way(const struct transfer_request *r, const struct world_zone *z,
+                                     uint32_t client)
+{
+    if (z->history == NULL || !world_sends_all(r->world, z))
+        return NULL;
+    return history_walk_new(z->history, client);
+}
+
+static enum transfer_verdict begin_ixfr(const struct transfer_request *r,
+                                        const struct world_zone *z, struct answer_stream **out)
+{
+    struct history_walk *walk;
+    uint32_t client;
+
+    if (!read_client_serial(r, &client))
+        return TRANSFER_MALFORMED;
+    if (is_current(client, z->zone->serial))
+        return begin(r, z, true, NULL, out);
+    walk = find_way(r, z, client);
+    return begin(r, z, walk == NULL && !r->is_stream, walk, out);
+}
+
 static enum transfer_verdict judge(const struct transfer_request *r, struct answer_stream **out)
 {
     bool is_ixfr = r->query->qtype == WIRE_IXFR;
     const struct world_zone *z;
-    uint32_t client;
 
     if (!r->is_stream && !is_ixfr)
         return TRANSFER_BY_TCP;
@@ -224,12 +220,7 @@ static enum transfer_verdict judge(const struct transfer_request *r, struct answ
         return TRANSFER_FORBIDDEN;
     if (!zone_is_available(z->zone))
         return TRANSFER_NO_DATA;
-    if (!is_ixfr)
-        return begin(r, z, false, out);
-    if (!read_client_serial(r, &client))
-        return TRANSFER_MALFORMED;
-    /* By UDP the SOA alone says: ask by TCP (RFC 1995 section 2). */
-    return begin(r, z, !r->is_stream || is_current(client, z->zone->serial), out);
+    return is_ixfr ? begin_ixfr(r, z, out) : begin(r, z, false, NULL, out);
 }
 
 enum transfer_verdict transfer_begin(const struct transfer_request *r, struct answer_stream **out)
@@ -241,198 +232,12 @@ enum transfer_verdict transfer_begin(const struct transfer_request *r, struct an
     return v;
 }
 
-/* ---- a message ---- */
-
-struct message {
-    uint8_t *out;
-    uint32_t at, limit;
-    uint16_t count;
-    const struct zone_node *owner; /* of the records written last; NULL: none */
-    uint16_t owner_at;             /* where its name stands; 0: nowhere yet */
-};
-
-/* The labels above the apex, then a pointer to it. */
-static uint32_t put_name(const struct answer_stream *s, uint8_t *p, const uint8_t *name,
-                         uint32_t name_bytes)
-{
-    uint32_t own = name_bytes - s->zone->apex.length;
-
-    memcpy(p, name, own);
-    bytes_put_u16(p + own, APEX_POINTER);
-    return own + OWNER_POINTER;
-}
-
-/* Of a record that stands in the ready-made form: at record, bytes long with its owner's pointer.
- * NULL: it does not fit. Else where its type is. */
-static uint8_t *put_record(struct answer_stream *s, struct message *m, const uint8_t *name,
-                           uint32_t name_bytes, const uint8_t *record, uint32_t bytes)
-{
-    uint32_t own = name_bytes - s->zone->apex.length;
-    uint32_t owner = m->owner_at != 0 ? OWNER_POINTER : own + OWNER_POINTER;
-    uint8_t *p = m->out + m->at;
-
-    if (m->at + owner + bytes - OWNER_POINTER > m->limit)
-        return NULL;
-    if (m->owner_at != 0)
-        bytes_put_u16(p, (uint16_t)(POINTER_BITS | m->owner_at));
-    else
-        put_name(s, p, name, name_bytes);
-    if (m->owner_at == 0 && m->at < 0x4000)
-        m->owner_at = own == 0 ? WIRE_HEADER : (uint16_t)m->at;
-    memcpy(p + owner, record + OWNER_POINTER, bytes - OWNER_POINTER);
-    m->at += owner + bytes - OWNER_POINTER;
-    m->count++;
-    return p + owner;
-}
-
-static uint32_t record_bytes(const uint8_t *record)
-{
-    return OWNER_POINTER + RECORD_HEAD + bytes_get_u16(record + OWNER_POINTER + RECORD_HEAD - 2u);
-}
-
-/* One record of an RRset, with its pointers to the apex set right; false: it does not fit. */
-static bool put_of_rrset(struct answer_stream *s, struct message *m, const struct zone_node *node,
-                         const struct zone_rrset *r)
-{
-    uint32_t at = s->record_at, bytes = record_bytes(r->wire + at);
-    uint8_t *to = put_record(s, m, node->name, node->name_bytes, r->wire + at, bytes);
-
-    if (to == NULL)
-        return false;
-    for (; s->fixup < r->n_fixups && r->fixups[s->fixup] < at + bytes; s->fixup++)
-        bytes_put_u16(to + r->fixups[s->fixup] - at - OWNER_POINTER, APEX_POINTER);
-    s->record_at += bytes;
-    return true;
-}
-
-static bool put_soa(struct answer_stream *s, struct message *m)
-{
-    s->record_at = 0;
-    s->fixup = 0;
-    m->owner_at = 0;
-    return put_of_rrset(s, m, s->zone->root, s->zone->soa);
-}
-
-/* All of an RRset that is left, then its signatures; false: the message is full. */
-static bool put_rrset(struct answer_stream *s, struct message *m, const struct zone_rrset *r)
-{
-    while (s->record_at < (uint32_t)r->wire_bytes + r->sig_bytes)
-        if (!put_of_rrset(s, m, s->node, r))
-            return false;
-    s->rrset++;
-    s->record_at = 0;
-    s->fixup = 0;
-    return true;
-}
-
-static bool put_node(struct answer_stream *s, struct message *m)
-{
-    while (s->rrset < s->node->n_rrsets) {
-        const struct zone_rrset *r = &s->node->rrsets[s->rrset];
-
-        if (r == s->zone->soa && s->record_at < r->wire_bytes) {
-            s->record_at = r->wire_bytes; /* it frames the transfer; its signatures stand here */
-            s->fixup = r->n_fixups;
-        }
-        if (!put_rrset(s, m, r))
-            return false;
-    }
-    return true;
-}
-
-static bool put_nodes(struct answer_stream *s, struct message *m)
-{
-    for (;;) {
-        if (s->node == NULL) {
-            s->node = zone_next_node(s->zone, &s->slot);
-            s->rrset = 0;
-            s->record_at = 0;
-            s->fixup = 0;
-            m->owner_at = 0;
-        }
-        if (s->node == NULL)
-            return true;
-        if (!put_node(s, m))
-            return false;
-        s->node = NULL;
-    }
-}
-
-static bool put_steered(struct answer_stream *s, struct message *m)
-{
-    for (; s->i_steered < s->n_steered; s->i_steered++) {
-        const struct steered *x = &s->steered[s->i_steered];
-
-        m->owner_at = 0;
-        while (s->steered_at < x->records_bytes) {
-            const uint8_t *record = s->steered_wire + x->records_at + s->steered_at;
-
-            if (put_record(s, m, x->name->bytes, x->name->length, record, record_bytes(record)) ==
-                NULL)
-                return false;
-            s->steered_at += record_bytes(record);
-        }
-        s->steered_at = 0;
-    }
-    return true;
-}
-
-/* Each part in turn until one does not fit. */
-static void put_parts(struct answer_stream *s, struct message *m)
-{
-    bool has_room = true;
-
-    while (has_room && s->part != PART_END) {
-        switch (s->part) {
-        case PART_FIRST_SOA:
-            has_room = put_soa(s, m);
-            s->record_at = 0;
-            s->fixup = 0;
-            break;
-        case PART_NODES:
-            has_room = put_nodes(s, m);
-            break;
-        case PART_STEERED:
-            has_room = put_steered(s, m);
-            break;
-        case PART_LAST_SOA:
-            has_room = put_soa(s, m);
-            break;
-        case PART_END:
-            break;
-        }
-        if (has_room)
-            s->part = s->is_single ? PART_END : s->part + 1;
-    }
-}
-
-/* RFC 5936 section 2.2.5: an OPT in the first message is enough. */
-static void put_opt(struct message *m)
-{
-    uint8_t *p = m->out + m->at;
-
-    memset(p, 0, OPT_BYTES);
-    bytes_put_u16(p + 1, WIRE_OPT);
-    bytes_put_u16(p + 3, 1232);
-    m->at += OPT_BYTES;
-}
-
-static void put_header(const struct answer_stream *s, const struct message *m, bool has_opt)
-{
-    enum { QR_AA = 0x84, RD = 0x01 };
-    uint8_t *p = m->out;
-
-    memset(p, 0, WIRE_HEADER);
-    bytes_put_u16(p, s->id);
-    p[2] = (uint8_t)(QR_AA | (s->flags_high & RD));
-    bytes_put_u16(p + 4, 1);
-    bytes_put_u16(p + 6, m->count);
-    bytes_put_u16(p + 10, has_opt);
-}
+/* ---- its life ---- */
 
 static void free_stream(struct answer_stream *s)
 {
     tsig_end(&s->tsig);
+    history_walk_free(s->walk);
     zone_release(s->zone);
     free(s->steered);
     free(s->steered_names);
@@ -448,28 +253,17 @@ bool transfer_is_done(const struct answer_stream *s)
 
 uint32_t transfer_next(struct answer_stream *s, uint8_t *out, uint32_t cap)
 {
-    struct message m = {.out = out, .at = WIRE_HEADER + s->question_bytes};
-    bool has_opt = s->has_edns && !s->has_sent;
+    uint32_t n;
 
     if (transfer_is_done(s)) {
         totals.finished++;
         free_stream(s);
         return 0;
     }
-    m.limit = cap < MESSAGE_MAX ? cap : MESSAGE_MAX;
-    m.limit -= has_opt ? OPT_BYTES : 0;
-    m.limit -= s->tsig.mac != NULL ? (uint32_t)tsig_room(&s->tsig) : 0;
-    memcpy(out + WIRE_HEADER, s->question, s->question_bytes);
-    put_parts(s, &m);
-    ensure(m.count > 0); /* check_draft lets no record be longer than a message */
-    if (has_opt)
-        put_opt(&m);
-    put_header(s, &m, has_opt);
-    s->has_sent = true;
-    if (s->tsig.mac != NULL)
-        m.at = (uint32_t)tsig_sign(&s->tsig, out, m.at, (uint64_t)clock_wall_s());
-    totals.bytes += m.at;
-    return m.at;
+    n = transfer_write_message(s, out, cap);
+    totals.bytes += n;
+    totals.incremental += transfer_is_done(s) && s->walk != NULL && !s->is_single;
+    return n;
 }
 
 void transfer_abandon(struct answer_stream *s)

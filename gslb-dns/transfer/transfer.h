@@ -6,7 +6,8 @@
  *
  * Each transfer holds the zone that it sends, so that the SOA at its end is that of its beginning
  * whatever is loaded meanwhile; steered names go out as they were when it began, with all of their
- * healthy addresses, or not at all: never what they are made of.
+ * healthy addresses, or not at all: never what they are made of. Who asks by IXFR gets what changed
+ * since the version that it has, as far as the zone's history knows that.
  *
  * Lifetime: a stream frees itself with its last message, or by transfer_abandon. One thread at a
  * time; begin and next inside snapshot_enter/leave.
@@ -58,7 +59,7 @@ const struct world_zone *transfer_find_zone(const struct world *w, const struct 
 
 /* Counters since the start, for the metrics page. Any thread. */
 struct transfer_counters {
-    uint64_t begun, finished, abandoned, refused;
+    uint64_t begun, finished, abandoned, refused, incremental;
     uint64_t bytes;
     uint64_t under_way;
 };

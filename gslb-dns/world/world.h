@@ -21,6 +21,7 @@
 #include "gslb-dns/acme/acme.h"
 #include "gslb-dns/cookie/cookie.h"
 #include "gslb-dns/geo/geo.h"
+#include "gslb-dns/history/history.h"
 #include "gslb-dns/limit/limit.h"
 #include "gslb-dns/steer/steer.h"
 #include "gslb-dns/tsig/tsig.h"
@@ -87,6 +88,11 @@ struct world_peer {
     const struct tsig_key *key; /* NULL: unsigned will do */
 };
 
+/* How many addresses a service sends in a transfer with every edge up. */
+struct world_full {
+    uint32_t n_a, n_aaaa;
+};
+
 /* What of a zone is not asked for by ordinary queries. */
 struct world_zone {
     const struct zone *zone;
@@ -95,7 +101,9 @@ struct world_zone {
     size_t n_transfer;
     const struct zone_service *services; /* the steered names in it */
     size_t n_services;
-    bool omits_steered; /* from transfers */
+    bool omits_steered;            /* from transfers */
+    const struct history *history; /* NULL: none is kept */
+    const struct world_full *full; /* by services; with a history, and unless they are omitted */
 };
 
 /* The order of a world's zone_list: by apex, because the zones that it names are those of the
@@ -127,5 +135,18 @@ struct world {
     size_t n_proxies;
     uint64_t generation;
 };
+
+/* Does a transfer of the zone have all addresses of its services now? */
+static inline bool world_sends_all(const struct world *w, const struct world_zone *z)
+{
+    for (size_t i = 0; z->full != NULL && i < z->n_services; i++) {
+        const struct world_service_view *view = &w->views[z->services[i].service];
+
+        if (view->mode == WORLD_FALLBACK || view->whole.a.count != z->full[i].n_a ||
+            view->whole.aaaa.count != z->full[i].n_aaaa)
+            return false;
+    }
+    return true;
+}
 
 #endif

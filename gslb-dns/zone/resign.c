@@ -8,17 +8,7 @@
 
 /* --- RRsets, uncompressed ----------------------------------------------------------------- */
 
-/* The records of an RRset one after the other. */
-struct unpacking {
-    const struct zone *zone;
-    const struct zone_rrset *rrset;
-    size_t at;
-    unsigned fixup;
-    size_t n; /* of rdata */
-    uint8_t rdata[RDATA_MAX];
-};
-
-static bool next_record(struct unpacking *u)
+bool zone_unpack_next(struct zone_unpacking *u)
 {
     const struct zone_rrset *r = u->rrset;
     size_t end, k = u->at + 12;
@@ -71,12 +61,12 @@ static const struct zone_rrset *find_rrset(const struct zone_node *node, uint16_
     return NULL;
 }
 
-static bool has_equal_data(struct unpacking *u, const struct sign_rrset *set)
+static bool has_equal_data(struct zone_unpacking *u, const struct sign_rrset *set)
 {
     if (u->rrset->count != set->n || u->rrset->ttl_s != set->ttl_s)
         return false;
     for (size_t i = 0; i < set->n; i++) {
-        if (!next_record(u) || u->n != set->rdata[i].n ||
+        if (!zone_unpack_next(u) || u->n != set->rdata[i].n ||
             memcmp(u->rdata, set->rdata[i].bytes, u->n) != 0)
             return false;
     }
@@ -89,14 +79,14 @@ size_t zone_keep_signatures(const struct zone *old, const struct draft_name *own
 {
     const struct zone_node *node = find_owner(old, owner, type);
     const struct zone_rrset *r = node != NULL ? find_rrset(node, type) : NULL;
-    struct unpacking *u;
+    struct zone_unpacking *u;
     const uint8_t *p;
     bool is_equal;
 
     if (r == NULL || r->n_sigs != sign_count(s, set->type) || r->n_sigs > SIGN_SIGNATURES_MAX)
         return 0;
     u = base_alloc(sizeof(*u));
-    *u = (struct unpacking){.zone = old, .rrset = r};
+    *u = (struct zone_unpacking){.zone = old, .rrset = r};
     is_equal = has_equal_data(u, set);
     free(u);
     if (!is_equal)
@@ -114,9 +104,9 @@ size_t zone_keep_signatures(const struct zone *old, const struct draft_name *own
 
 /* --- the zone anew ------------------------------------------------------------------------ */
 
-static void add_rrset(struct draft *d, uint32_t name, struct unpacking *u)
+static void add_rrset(struct draft *d, uint32_t name, struct zone_unpacking *u)
 {
-    while (next_record(u))
+    while (zone_unpack_next(u))
         draft_add_record(d, name,
                          &(struct draft_record){.rdata = u->rdata,
                                                 .rdata_bytes = (uint16_t)u->n,
@@ -125,7 +115,7 @@ static void add_rrset(struct draft *d, uint32_t name, struct unpacking *u)
 }
 
 static void add_node(struct draft *d, const struct zone *z, const struct zone_node *node,
-                     struct unpacking *u)
+                     struct zone_unpacking *u)
 {
     struct wire_name name;
     uint32_t id;
@@ -136,7 +126,7 @@ static void add_node(struct draft *d, const struct zone *z, const struct zone_no
     d->names[id].has_a = node->gives & 1;
     d->names[id].has_aaaa = node->gives & 2;
     for (unsigned i = 0; i < node->n_rrsets; i++) {
-        *u = (struct unpacking){.zone = z, .rrset = &node->rrsets[i]};
+        *u = (struct zone_unpacking){.zone = z, .rrset = &node->rrsets[i]};
         add_rrset(d, id, u);
     }
 }
@@ -152,7 +142,7 @@ static void copy_files(struct draft *d, const struct zone *z)
 
 void draft_take_apart(struct draft *d, const struct zone *old, struct errors *told)
 {
-    struct unpacking *u = base_alloc(sizeof(*u));
+    struct zone_unpacking *u = base_alloc(sizeof(*u));
 
     draft_init(d, &old->apex, told);
     copy_files(d, old);

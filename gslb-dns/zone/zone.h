@@ -150,6 +150,25 @@ struct zone_text {
  * serial. Old is only read. Cannot fail. */
 struct zone *zone_amend(const struct zone *old, const struct sign_signer *signer,
                         const struct zone_text *texts, size_t n);
+/* A record that one of two versions of a zone has; the pointers are good for the call. */
+struct zone_difference {
+    bool is_new; /* the later version has it */
+    uint8_t name_bytes;
+    uint16_t type, rdata_bytes;
+    uint32_t ttl_s;
+    const uint8_t *name, *rdata; /* uncompressed */
+};
+/* tell returns whether it wants more. */
+struct zone_difference_sink {
+    bool (*tell)(void *arg, const struct zone_difference *d);
+    void *arg;
+};
+/* Tells the records of all RRsets that differ, in no order: first those of old, then those of now;
+ * some may be in both. The SOA is left out, its signatures are not. False: tell wanted no more. */
+bool zone_compare(const struct zone *old, const struct zone *now,
+                  const struct zone_difference_sink *sink);
+/* Tells the SOA, as if it were new. */
+void zone_tell_soa(const struct zone *z, const struct zone_difference_sink *sink);
 /* How far loading this file will move a progress; what it includes comes on top. */
 uint64_t zone_effort(const char *path);
 /* A zone is counted: zone_load gives one reference. Whoever has one, or stands in a world that has,

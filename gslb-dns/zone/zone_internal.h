@@ -325,6 +325,16 @@ void draft_sign(struct draft *d, const struct sign_signer *s, const struct zone 
 size_t zone_keep_signatures(const struct zone *old, const struct draft_name *owner, uint16_t type,
                             const struct sign_signer *s, const struct sign_rrset *set,
                             struct sign_signature out[SIGN_SIGNATURES_MAX]);
+/* resign: the records of an RRset one after the other, uncompressed. */
+struct zone_unpacking {
+    const struct zone *zone;
+    const struct zone_rrset *rrset;
+    size_t at;
+    unsigned fixup;
+    size_t n; /* of rdata */
+    uint8_t rdata[RDATA_MAX];
+};
+bool zone_unpack_next(struct zone_unpacking *u);
 /* resign: what a zone was made of, without what signing adds, and back again: signed, with all
  * signatures that stay current. The data has no mistake. */
 void draft_take_apart(struct draft *d, const struct zone *old, struct errors *told);

@@ -56,7 +56,7 @@ key:
 zone:
   name: example.com
   zonefile: example.com.zone
-  request-xfr: AXFR 127.0.0.1@{primary} backup
+  request-xfr: 127.0.0.1@{primary} backup
   allow-notify: 127.0.0.1 backup
 """)
     return ["nsd", "-d", "-c", folder / "nsd.conf"]
