@@ -9,6 +9,7 @@
 #include "common/text/text.h"
 
 #include <netinet/in.h>
+#include <string.h>
 #include <sys/socket.h>
 
 /* An IPv4 (4 bytes used) or IPv6 address in network order. */
@@ -55,6 +56,17 @@ const char *addr_format(const struct addr *a, char buf[ADDR_TEXT]);
 struct addr addr_of_ip(const struct ip *ip, uint16_t port);
 /* IPv4-mapped IPv6 addresses come out as IPv4. */
 struct ip addr_ip(const struct addr *a);
+/* The same where it is to lie: for who reads it at once, and would wait for a copy. */
+static inline void addr_get_ip(const struct addr *a, struct ip *out)
+{
+    if (likely(a->sa.sa_family == AF_INET)) {
+        memcpy(out->bytes, &a->in.sin_addr, 4);
+        memset(out->bytes + 4, 0, sizeof(out->bytes) - 4);
+        out->family = 4;
+    } else {
+        *out = addr_ip(a);
+    }
+}
 uint16_t addr_port(const struct addr *a);
 bool addr_eq(const struct addr *a, const struct addr *b);
 /* 0.0.0.0 or ::, whatever the port. */

@@ -40,7 +40,8 @@ void *base_realloc(void *old, size_t bytes)
 void *base_alloc_large(size_t bytes)
 {
     enum { LARGE = 4 << 20, PAGE = 4096 };
-    uint8_t *p = base_alloc(bytes);
+    uint8_t *p =
+        or_die(aligned_alloc(CACHE_LINE, (bytes + CACHE_LINE) & ~(size_t)(CACHE_LINE - 1)));
     uintptr_t from = ((uintptr_t)p + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
     uintptr_t to = ((uintptr_t)p + bytes) & ~(uintptr_t)(PAGE - 1);
 

@@ -27,6 +27,8 @@ struct slot {
     enum zone_verdict found;
     struct zone_lookup lookup;
     struct ip source; /* read only when steering asks */
+    const struct ip *client;
+    const struct geo_map *map; /* to be searched for the client; NULL: none is */
     struct wire_query q;
 };
 
@@ -61,6 +63,7 @@ static void read_query(struct answer_context *c, const struct world *w, struct a
                        size_t i);
 static void fetch_node(const struct world *w, const struct slot *s);
 static void find_name(const struct world *w, const struct answer_query *io, struct slot *s);
+static void fetch_place(const struct slot *s);
 static uint32_t compose(struct answer_context *c, const struct world *w, struct answer_query *io,
                         struct slot *s);
 
@@ -78,6 +81,8 @@ void answer_batch(struct answer_context *c, struct answer_query *queries, size_t
             fetch_node(w, &c->slots[i]);
         for (size_t i = 0; i < group; i++)
             find_name(w, &queries[i], &c->slots[i]);
+        for (size_t i = 0; i < group; i++)
+            fetch_place(&c->slots[i]);
         for (size_t i = 0; i < group; i++)
             queries[i].out_bytes = compose(c, w, &queries[i], &c->slots[i]);
         queries += group;
@@ -136,7 +141,7 @@ static const struct ip *find_client(const struct answer_query *io, struct slot *
 {
     if (s->q.ecs.is_present)
         return s->q.ecs.source_bits > 0 ? &s->q.ecs.address : NULL;
-    s->source = addr_ip(io->source);
+    addr_get_ip(io->source, &s->source);
     return &s->source;
 }
 
@@ -149,6 +154,7 @@ static void fetch_node(const struct world *w, const struct slot *s)
 
 static void find_name(const struct world *w, const struct answer_query *io, struct slot *s)
 {
+    s->map = NULL;
     if (!has_lookup(w, s))
         return;
     s->found =
@@ -156,14 +162,20 @@ static void find_name(const struct world *w, const struct answer_query *io, stru
     if (unlikely(w->acme != NULL))
         s->found = acme_amend(w->acme, &s->lookup, &s->q.qname, s->q.qtype, s->found);
     if (s->found == ZONE_STEERED) {
-        const struct geo_map *map = w->services[s->lookup.node->service].map;
-        const struct ip *client = find_client(io, s);
-
-        if (map != NULL && client != NULL)
-            geo_prefetch(map, client);
+        s->client = find_client(io, s);
+        s->map = s->client == NULL ? NULL : w->services[s->lookup.node->service].map;
+        if (s->map != NULL)
+            geo_prefetch(s->map, s->client);
     } else if (s->found == ZONE_ANSWER) {
         __builtin_prefetch(s->lookup.rrset->wire);
     }
+}
+
+/* And where the client's place is looked for. */
+static void fetch_place(const struct slot *s)
+{
+    if (s->map != NULL)
+        geo_prefetch_leaf(s->map, s->client);
 }
 
 /* ---- step 3 ---- */
@@ -421,7 +433,7 @@ static enum step add_steered(struct answer_context *c, struct slot *s, struct me
 
     if (is_v6 ? !service->has_aaaa : !service->has_a)
         return add_missing(c, s, m, is_v6);
-    by = answer_steer(m->world, number, find_client(m->io, s));
+    by = answer_steer(m->world, number, s->map != NULL ? s->client : find_client(m->io, s));
     count_steered(c, s, &by);
     m->scope = by.scope;
     if (unlikely(by.mode != WORLD_STEER))

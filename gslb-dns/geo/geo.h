@@ -156,8 +156,10 @@ struct geo_class {
  * as 255.255.255.255, has no location, and the scope above SOURCE says truly that the missing bits
  * would matter. */
 struct geo_class geo_find(const struct geo_map *map, const struct ip *ip);
-/* Starts loading what geo_find will read first; for batches, some packets ahead. */
+/* Start loading what geo_find will read, and when that is there, what it will read next; for
+ * batches, some packets ahead each. */
 void geo_prefetch(const struct geo_map *map, const struct ip *ip);
+void geo_prefetch_leaf(const struct geo_map *map, const struct ip *ip);
 
 /* Every merged leaf of a family (4 or 6) in the order of addresses; for audits and tests. A leaf
  * of embedded IPv4 comes with the class GEO_CLASS_EMBEDDED. */

@@ -81,7 +81,7 @@ struct ip geo_embedded_ip(const struct geo_embedding *e, const struct ip *ip);
 /* ---- leaves ---- */
 
 /* A leaf is one word: the class above, the scope (its depth) in the low 8 bits. Bit 31 is free and
- * marks a leaf where words of both kinds stand. Classes from GEO_CLASSES_MAX on stand for
+ * marks what is no leaf where words of both kinds stand. Classes from GEO_CLASSES_MAX on stand for
  * geo_embeddings. */
 #define GEO_LEAF(class_id, depth) ((uint32_t)(class_id) << 8 | (depth))
 #define GEO_LEAF_CLASS(leaf) ((leaf) >> 8)
@@ -168,6 +168,15 @@ struct geo_places *geo_places_parse(char *file, size_t bytes);
 
 /* ---- geo_table.c ---- */
 
+/* The step of eight bits from /16 to /24, where most of the Internet's boundaries lie, in one cache
+ * line: a bit in leaf_starts says that a slot has a word of its own, the others have that of the
+ * slot before. */
+struct geo_block {
+    _Alignas(CACHE_LINE) uint64_t leaf_starts[4];
+    uint8_t before[4]; /* bits in the words of leaf_starts before this one */
+    uint32_t leaf_base;
+};
+
 /* One step of six bits. Slots that lead deeper are in children, and their nodes lie one after the
  * other from child_base; the other slots are leaves, where equal neighbours share one word: a bit
  * in leaf_starts says that a new word begins. */
@@ -176,12 +185,13 @@ struct geo_node {
     uint32_t child_base, leaf_base;
 };
 
-/* A poptrie: the first 16 bits by a plain array, six more with each node. */
+/* The first 16 bits by a plain array, eight by a block, and from there on a poptrie. */
 struct geo_table {
-    uint32_t *direct; /* 65536 words: a leaf with GEO_LEAF_FLAG, or the index of a node */
+    uint32_t *direct; /* 65536 words: the index of a block */
+    struct geo_block *blocks;
     struct geo_node *nodes;
-    uint32_t *leaves;
-    uint32_t n_nodes, n_leaves;
+    uint32_t *leaves; /* with GEO_LEAF_FLAG, of blocks alone: the index of a node */
+    uint32_t n_blocks, n_nodes, n_leaves;
 };
 
 struct geo_map {

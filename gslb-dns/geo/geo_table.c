@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The search: a poptrie (Asai and Ohara, SIGCOMM 2015) over keys of up to 128 bits, left-aligned in
- * two words; an IPv4 address fills the upper half of the first. One cache miss at most per six
- * bits, and leaves as deep as a class boundary only, so most searches end after one or two nodes.
+ * The search, over keys of up to 128 bits, left-aligned in two words; an IPv4 address fills the
+ * upper half of the first. Most are three reads without a choice: the array of the first 16 bits,
+ * which stays in the cache, a block and a leaf, which can be asked for some packets ahead. What is
+ * deeper than 24 bits is a poptrie (Asai and Ohara, SIGCOMM 2015): one cache miss at most per six
+ * bits, and leaves as deep as a class boundary only.
  */
 #include "gslb-dns/geo/geo_internal.h"
 
@@ -12,6 +14,10 @@
 #include <string.h>
 
 #define DIRECT_BITS 16
+#define DIRECT_SLOTS ((size_t)1 << DIRECT_BITS)
+#define BLOCK_BITS 8
+#define BLOCK_SLOTS 256
+#define BLOCK_END (DIRECT_BITS + BLOCK_BITS)
 #define STEP_BITS 6
 #define SLOTS 64
 
@@ -43,38 +49,47 @@ static inline uint64_t bits_below(unsigned slot)
     return ((uint64_t)1 << slot) - 1;
 }
 
+/* With slot 63, 2 << 63 is 0: all bits. */
+static inline uint64_t bits_up_to(unsigned slot)
+{
+    return ((uint64_t)2 << slot) - 1;
+}
+
+/* Where a block has the word of a key. */
+static inline __attribute__((always_inline)) const uint32_t *
+find_in_block(const struct geo_table *t, const struct geo_block *block, struct key key)
+{
+    unsigned slot = key.hi >> (64 - BLOCK_END) & (BLOCK_SLOTS - 1), word = slot / 64;
+
+    return &t->leaves[block->leaf_base + block->before[word] - 1 +
+                      (unsigned)__builtin_popcountll(block->leaf_starts[word] &
+                                                     bits_up_to(slot % 64))];
+}
+
+static inline __attribute__((always_inline)) uint32_t find_below(const struct geo_table *t,
+                                                                 uint32_t index, struct key key)
+{
+    const struct geo_node *node = &t->nodes[index];
+    uint64_t left = key.hi << BLOCK_END | key.lo >> (64 - BLOCK_END), more = key.lo << BLOCK_END;
+    unsigned slot = left >> (64 - STEP_BITS);
+
+    while (node->children >> slot & 1) {
+        node = &t->nodes[node->child_base +
+                         (unsigned)__builtin_popcountll(node->children & bits_below(slot))];
+        left = left << STEP_BITS | more >> (64 - STEP_BITS);
+        more <<= STEP_BITS;
+        slot = left >> (64 - STEP_BITS);
+    }
+    return t->leaves[node->leaf_base - 1 +
+                     (unsigned)__builtin_popcountll(node->leaf_starts & bits_up_to(slot))];
+}
+
 static inline __attribute__((always_inline)) uint32_t find_leaf(const struct geo_table *t,
                                                                 struct key key)
 {
-    uint32_t entry = t->direct[key.hi >> (64 - DIRECT_BITS)];
-    const struct geo_node *node;
-    uint64_t word = key.hi;
-    unsigned shift = 64 - DIRECT_BITS - STEP_BITS, slot;
+    uint32_t word = *find_in_block(t, &t->blocks[t->direct[key.hi >> (64 - DIRECT_BITS)]], key);
 
-    if (entry & GEO_LEAF_FLAG)
-        return entry & ~GEO_LEAF_FLAG;
-    node = &t->nodes[entry];
-    for (;;) {
-        slot = word >> shift & (SLOTS - 1);
-        if (!(node->children >> slot & 1))
-            break;
-        node = &t->nodes[node->child_base +
-                         (unsigned)__builtin_popcountll(node->children & bits_below(slot))];
-        /* 16 and eight steps make the first word; ten steps and four bits the second. */
-        if (shift >= STEP_BITS) {
-            shift -= STEP_BITS;
-        } else if (shift == 0) {
-            word = key.lo;
-            shift = 64 - STEP_BITS;
-        } else {
-            word <<= STEP_BITS - shift;
-            shift = 0;
-        }
-    }
-    /* 2 << 63 is 0: all bits up to and with slot 63. */
-    return t
-        ->leaves[node->leaf_base - 1 +
-                 (unsigned)__builtin_popcountll(node->leaf_starts & (((uint64_t)2 << slot) - 1))];
+    return unlikely(word & GEO_LEAF_FLAG) ? find_below(t, word & ~GEO_LEAF_FLAG, key) : word;
 }
 
 static struct geo_class class_of_embedded(const struct geo_map *map, const struct ip *ip,
@@ -99,13 +114,26 @@ WITH_POPCNT struct geo_class geo_find(const struct geo_map *map, const struct ip
     return (struct geo_class){GEO_LEAF_CLASS(leaf), GEO_LEAF_DEPTH(leaf)};
 }
 
+static inline const struct geo_table *table_for(const struct geo_map *map, const struct ip *ip)
+{
+    return ip->family == 4 ? &map->v4 : &map->v6;
+}
+
+static inline const struct geo_block *block_of(const struct geo_table *t, const struct ip *ip)
+{
+    return &t->blocks[t->direct[bytes_get_u16(ip->bytes)]];
+}
+
 void geo_prefetch(const struct geo_map *map, const struct ip *ip)
 {
-    const struct geo_table *t = ip->family == 4 ? &map->v4 : &map->v6;
-    uint32_t entry = t->direct[bytes_get_u16(ip->bytes)];
+    __builtin_prefetch(block_of(table_for(map, ip), ip));
+}
 
-    if (!(entry & GEO_LEAF_FLAG))
-        __builtin_prefetch(&t->nodes[entry]);
+WITH_POPCNT void geo_prefetch_leaf(const struct geo_map *map, const struct ip *ip)
+{
+    const struct geo_table *t = table_for(map, ip);
+
+    __builtin_prefetch(find_in_block(t, block_of(t, ip), key_of(ip)));
 }
 
 typedef unsigned __int128 wide;
@@ -140,6 +168,10 @@ void geo_map_visit(const struct geo_map *map, int family, geo_visit *visit, void
 struct build {
     struct geo_table *table;
     const uint32_t *next;
+    struct whole {
+        uint32_t leaf, block;
+        bool is_used;
+    } whole[1024];
 };
 
 static uint32_t add_nodes(struct geo_table *t, const struct geo_node *nodes, uint32_t n)
@@ -188,31 +220,87 @@ static struct geo_node build_node(struct build *b, unsigned depth)
     return node;
 }
 
-void geo_table_build(struct geo_table *t, const uint32_t *leaves, size_t n)
+/* A slot with longer prefixes has a node. */
+static struct geo_block build_block(struct build *b)
 {
-    struct build b = {t, leaves};
-    struct geo_node node;
+    struct geo_block block = {0};
+    uint32_t leaves[BLOCK_SLOTS];
+    uint32_t n_leaves = 0;
 
-    /* Each node parts at least two leaves; a leaf is a word in the node of its depth. */
-    *t = (struct geo_table){
-        .direct = base_alloc(sizeof(*t->direct) << DIRECT_BITS),
-        .nodes = base_alloc_large(n * sizeof(*t->nodes)),
-        .leaves = base_alloc_large(n * sizeof(*t->leaves)),
-    };
-    for (size_t slot = 0; slot < (size_t)1 << DIRECT_BITS;) {
-        uint32_t leaf = *b.next;
+    for (unsigned slot = 0; slot < BLOCK_SLOTS;) {
+        uint32_t leaf = *b->next;
+        unsigned depth = GEO_LEAF_DEPTH(leaf);
+
+        if (depth > BLOCK_END) {
+            struct geo_node node = build_node(b, BLOCK_END);
+            leaf = GEO_LEAF_FLAG | add_nodes(b->table, &node, 1);
+            depth = BLOCK_END;
+        } else {
+            b->next++;
+        }
+        if (n_leaves == 0 || leaves[n_leaves - 1] != leaf) {
+            block.leaf_starts[slot / 64] |= (uint64_t)1 << slot % 64;
+            leaves[n_leaves++] = leaf;
+        }
+        slot += 1u << (BLOCK_END - depth);
+    }
+    for (unsigned word = 1; word < COUNT_OF(block.before); word++)
+        block.before[word] = (uint8_t)(block.before[word - 1] +
+                                       (unsigned)__builtin_popcountll(block.leaf_starts[word - 1]));
+    block.leaf_base = add_leaves(b->table, leaves, n_leaves);
+    return block;
+}
+
+/* The block of a leaf that fills one or more, so that the search need not ask: most of the leaves
+ * that there are, each once. */
+static uint32_t block_of_leaf(struct build *b, uint32_t leaf)
+{
+    struct geo_table *t = b->table;
+    struct whole *w = &b->whole[leaf * 2654435769u >> 22];
+
+    if (w->leaf != leaf || !w->is_used) {
+        *w = (struct whole){leaf, t->n_blocks, true};
+        t->blocks[t->n_blocks++] = (struct geo_block){
+            .leaf_starts = {1}, .before = {0, 1, 1, 1}, .leaf_base = add_leaves(t, &leaf, 1)};
+    }
+    return w->block;
+}
+
+static void build_direct(struct build *b)
+{
+    struct geo_table *t = b->table;
+
+    for (size_t slot = 0; slot < DIRECT_SLOTS;) {
+        uint32_t leaf = *b->next, block;
         size_t span = 1;
 
         if (GEO_LEAF_DEPTH(leaf) > DIRECT_BITS) {
-            node = build_node(&b, DIRECT_BITS);
-            t->direct[slot++] = add_nodes(t, &node, 1);
-            continue;
+            t->blocks[t->n_blocks] = build_block(b);
+            block = t->n_blocks++;
+        } else {
+            b->next++;
+            span = (size_t)1 << (DIRECT_BITS - GEO_LEAF_DEPTH(leaf));
+            block = block_of_leaf(b, leaf);
         }
-        b.next++;
-        span = (size_t)1 << (DIRECT_BITS - GEO_LEAF_DEPTH(leaf));
         while (span-- > 0)
-            t->direct[slot++] = leaf | GEO_LEAF_FLAG;
+            t->direct[slot++] = block;
     }
+}
+
+/* A block has at least one leaf of its own, a node two; a leaf is a word of the one that it is in,
+ * and so is a slot of a block that leads deeper. */
+void geo_table_build(struct geo_table *t, const uint32_t *leaves, size_t n)
+{
+    struct build b = {.table = t, .next = leaves};
+    size_t blocks_max = n < DIRECT_SLOTS ? n : DIRECT_SLOTS;
+
+    *t = (struct geo_table){
+        .direct = base_alloc(DIRECT_SLOTS * sizeof(*t->direct)),
+        .blocks = base_alloc_large((blocks_max + 1) * sizeof(*t->blocks)),
+        .nodes = base_alloc_large(n * sizeof(*t->nodes)),
+        .leaves = base_alloc_large(2 * n * sizeof(*t->leaves)),
+    };
+    build_direct(&b);
     ensure(b.next == leaves + n);
     t->nodes = base_realloc(t->nodes, (t->n_nodes + 1) * sizeof(*t->nodes));
     t->leaves = base_realloc(t->leaves, (t->n_leaves + 1) * sizeof(*t->leaves));
@@ -221,12 +309,13 @@ void geo_table_build(struct geo_table *t, const uint32_t *leaves, size_t n)
 void geo_table_free(struct geo_table *t)
 {
     free(t->direct);
+    free(t->blocks);
     free(t->nodes);
     free(t->leaves);
 }
 
 size_t geo_table_bytes(const struct geo_table *t)
 {
-    return (sizeof(*t->direct) << DIRECT_BITS) + t->n_nodes * sizeof(*t->nodes) +
-           t->n_leaves * sizeof(*t->leaves);
+    return DIRECT_SLOTS * sizeof(*t->direct) + t->n_blocks * sizeof(*t->blocks) +
+           t->n_nodes * sizeof(*t->nodes) + t->n_leaves * sizeof(*t->leaves);
 }

@@ -8,6 +8,8 @@
 
 #include "common/clock/clock.h"
 
+#include <time.h>
+
 enum { NAMES = 100000, QUERIES = 65536, BATCH = 64, ROUNDS = 15, PACKET_MAX = 92, OUT_MAX = 4160 };
 
 struct load {
@@ -77,6 +79,22 @@ static void build_packet(struct packet *p, const struct load *load)
     p->n = (uint32_t)(w.p - p->bytes);
 }
 
+static int64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* The kernel has just written them when net hands them on. */
+static void touch(const struct packet *packet, const struct addr *source)
+{
+    for (size_t i = 0; i < sizeof(*packet); i += 32)
+        (void)*(const volatile uint8_t *)&packet->bytes[i];
+    (void)*(const volatile sa_family_t *)&source->sa.sa_family;
+}
+
 static double measure_parse(const struct packet *packets)
 {
     static struct wire_query queries[16];
@@ -95,13 +113,15 @@ static double measure_parse(const struct packet *packets)
     return 1000.0 * (double)best / QUERIES;
 }
 
+/* Of each batch the best round counts: what disturbs hits other batches each time. */
 static double measure_answers(struct answer_context *c, const struct packet *packets)
 {
     static uint8_t out[BATCH][OUT_MAX];
-    struct addr sources[BATCH];
-    int64_t best = INT64_MAX;
+    static int64_t best_ns[QUERIES / BATCH];
+    static struct addr sources[QUERIES];
+    int64_t sum_ns = 0;
 
-    for (size_t i = 0; i < BATCH; i++) {
+    for (size_t i = 0; i < QUERIES; i++) {
         struct ip ip = {.family = 4};
         uint32_t address = next_random();
 
@@ -109,35 +129,46 @@ static double measure_answers(struct answer_context *c, const struct packet *pac
         sources[i] = addr_of_ip(&ip, 4242);
     }
     for (int round = 0; round < ROUNDS; round++) {
-        int64_t start = clock_mono_us(), took;
-
         for (size_t at = 0; at < QUERIES; at += BATCH) {
             struct answer_query queries[BATCH];
+            int64_t start_ns, took_ns;
 
-            for (size_t i = 0; i < BATCH; i++)
+            for (size_t i = 0; i < BATCH; i++) {
                 queries[i] = (struct answer_query){.packet = packets[at + i].bytes,
                                                    .packet_bytes = packets[at + i].n,
-                                                   .source = &sources[i],
+                                                   .source = &sources[at + i],
                                                    .out = out[i],
                                                    .out_cap_bytes = OUT_MAX};
+                touch(&packets[at + i], &sources[at + i]);
+            }
+            start_ns = now_ns();
             answer_batch(c, queries, BATCH);
+            took_ns = now_ns() - start_ns;
             ensure(queries[0].out_bytes > WIRE_HEADER);
+            if (round == 0 || took_ns < best_ns[at / BATCH])
+                best_ns[at / BATCH] = took_ns;
         }
-        took = clock_mono_us() - start;
-        best = took < best ? took : best;
     }
-    return 1000.0 * (double)best / QUERIES;
+    for (size_t i = 0; i < COUNT_OF(best_ns); i++)
+        sum_ns += best_ns[i];
+    return (double)sum_ns / QUERIES;
 }
 
 static void use_database(struct answer_world *w, const char *const *paths, size_t n)
 {
+    static const struct steer_region regions[] = {
+        {50, 8}, {40, -75}, {37.77, -122.42}, {35.68, 139.69}, {-23.55, -46.63}, {-33.92, 18.42}};
     struct errors errors = {0};
     struct geo_db *db = geo_open(paths, n, &errors, (struct place){0});
-    struct geo_plan plan = {.classify = steer_classify, .arg = w->steer};
+    struct geo_plan plan = {.classify = steer_classify};
     struct geo_places *places;
 
     errors_print(&errors, stderr);
     ensure(db != NULL);
+    /* More regions than have edges, for prefixes as many as a site of this size has. */
+    steer_map_free(w->steer);
+    w->steer = steer_map_new(&steer_nearest, regions, COUNT_OF(regions), NULL);
+    plan.arg = w->steer;
     geo_map_free(w->map);
     places = geo_places_read(db, NULL, &errors);
     ensure(places != NULL);
@@ -146,7 +177,7 @@ static void use_database(struct answer_world *w, const char *const *paths, size_
     geo_places_free(places);
     geo_close(db);
     for (size_t i = 0; i < N_SERVICES; i++)
-        w->services[i].map = w->map;
+        w->services[i].map = w->map, w->services[i].steer = w->steer;
 }
 
 int main(int argc, char **argv)
