@@ -43,6 +43,10 @@ static void take_chunks(struct body *body, struct buffer *b)
     }
     b->start = (uint32_t)(in.p - b->bytes);
     body->is_ended = v == HTTP_DONE;
+    if (body->is_ended) {
+        body->trailer_bytes = body->chunked.trailer_bytes;
+        body->trailers = b->start - body->trailer_bytes;
+    }
     if (http_is_refusal(v))
         body->failure = v;
 }
@@ -87,6 +91,13 @@ void body_consume(struct body *body, struct buffer *b, size_t n)
     if (b->start == b->end)
         b->start = b->end = b->floor;
     body->ready = body->ready_end = b->start;
+}
+
+/* Nothing is read into the buffer behind a body that has ended, so they still lie there. */
+void body_write_trailers(const struct body *body, const struct buffer *b, struct writer *w)
+{
+    if (body->is_ended && body->trailer_bytes > 2)
+        http_write_trailers(w, (struct str){b->bytes + body->trailers, body->trailer_bytes});
 }
 
 size_t body_room(struct body *body, struct buffer *b)

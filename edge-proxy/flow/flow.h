@@ -140,7 +140,8 @@ struct body {
     bool is_ended, is_eof;
     enum http_verdict failure; /* with BODY_FAILED: why, HTTP_DONE: broken off */
     uint32_t ready, ready_end;
-    uint64_t left_bytes; /* of HTTP_BODY_LENGTH */
+    uint32_t trailers, trailer_bytes; /* where they lie in the buffer, once it is_ended */
+    uint64_t left_bytes;              /* of HTTP_BODY_LENGTH */
     struct http_chunked chunked;
 };
 /* The body begins at b->start, which becomes the floor. */
@@ -148,6 +149,8 @@ void body_start(struct body *body, struct buffer *b, enum http_body kind, uint64
 /* What is there of it, as one slice; valid until body_consume or body_room. */
 enum body_verdict body_peek(struct body *body, struct buffer *b, struct str *data);
 void body_consume(struct body *body, struct buffer *b, size_t n);
+/* After BODY_END: the trailer lines that may be passed on, with their CRLF. */
+void body_write_trailers(const struct body *body, const struct buffer *b, struct writer *w);
 /* Free space behind b->end, moving what is there to the floor if that helps. 0: stop reading. */
 size_t body_room(struct body *body, struct buffer *b);
 /* The peer has closed: ends a body that lasts until then, breaks off any other. */

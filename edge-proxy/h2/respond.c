@@ -99,9 +99,20 @@ static bool take_accept(struct h2_stream *st, struct section *s)
 
 /* ---- Bodies ---- */
 
+/* RFC 9113 section 8.1: trailers end the stream in place of the last DATA frame. */
 static ssize_t end_body(struct h2_stream *st, uint32_t *flags)
 {
+    struct h2_worker *hw = st->h->hw;
+    struct writer w = writer_of(hw->lines, sizeof(hw->lines));
+    struct section s;
+
     *flags |= NGHTTP2_DATA_FLAG_EOF;
+    request_write_trailers(st->r, &w);
+    s.n = 0;
+    s.has_too_many = w.is_full;
+    add_lines(&s, hw->lines, w.is_full ? 0 : (size_t)((char *)w.p - hw->lines));
+    if (s.n > 0 && !s.has_too_many && nghttp2_submit_trailer(st->h->session, st->id, s.v, s.n) == 0)
+        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
     return 0;
 }
 

@@ -256,6 +256,11 @@ static void consume_body(void *stream, size_t n)
     (void)nghttp2_session_consume(st->h->session, st->id, n);
 }
 
+static void write_trailers(void *stream, struct writer *w)
+{
+    fields_write_str(w, stream_from(stream)->trailers);
+}
+
 static void send_interim(void *stream, unsigned status, struct str lines)
 {
     h2_send_interim(stream_from(stream), status, lines);
@@ -265,5 +270,6 @@ static const struct stream_ops h2_stream_ops = {
     .wake = wake,
     .body_peek = peek_body,
     .body_consume = consume_body,
+    .write_trailers = write_trailers,
     .send_interim = send_interim,
 };

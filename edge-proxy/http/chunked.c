@@ -104,8 +104,10 @@ static enum http_verdict read_trailers(struct http_chunked *c, struct str *in, s
         v = http_read_trailers(*in, &at, out, &used);
     c->trailer_scanned = at.bytes;
     c->trailer_line = at.line;
-    if (v == HTTP_DONE)
+    if (v == HTTP_DONE) {
         c->state = ENDED;
+        c->trailer_bytes = (uint32_t)used;
+    }
     skip(in, used);
     return v;
 }
@@ -133,6 +135,16 @@ enum http_verdict http_chunked_next(struct http_chunked *c, struct str *in, stru
     if (c->state == TRAILER)
         return read_trailers(c, in, trailers);
     return c->state == ENDED ? HTTP_DONE : HTTP_MORE;
+}
+
+void http_write_trailers(struct writer *w, struct str section)
+{
+    struct http_scan at = {0};
+    struct fields f;
+    size_t used;
+
+    if (http_read_trailers(section, &at, &f, &used) == HTTP_DONE)
+        http_write_forwardable(w, &f, NULL);
 }
 
 void http_write_chunk_head(struct writer *w, uint64_t n)

@@ -208,7 +208,8 @@ struct http_chunked {
     uint8_t digits;
     uint32_t extension_bytes, extension_total_bytes;
     uint32_t trailer_scanned, trailer_line;
-    uint64_t left_bytes; /* of the current chunk */
+    uint32_t trailer_bytes; /* of the trailer section with its empty line, once HTTP_DONE */
+    uint64_t left_bytes;    /* of the current chunk */
 };
 
 /* Takes what it can from the front of *in. HTTP_DATA: *data is a piece of the body (never empty)
@@ -218,11 +219,15 @@ struct http_chunked {
 enum http_verdict http_chunked_next(struct http_chunked *c, struct str *in, struct str *data,
                                     struct fields *trailers);
 
+/* The lines of a trailer section that may be passed on (RFC 9110 section 6.5.1), with their CRLF.
+ * section: as it was received, with its empty line. */
+void http_write_trailers(struct writer *w, struct str section);
+
 #define HTTP_CHUNK_HEAD_MAX 18 /* 16 digits and CRLF */
 /* Before n > 0 bytes of data; CRLF must follow the data. */
 void http_write_chunk_head(struct writer *w, uint64_t n);
 #define HTTP_CHUNK_END "\r\n"
-#define HTTP_LAST_CHUNK "0\r\n\r\n"
+#define HTTP_LAST_CHUNK "0\r\n" /* trailer lines and an empty line follow */
 
 /* ---- Targets and cache keys ---- */
 

@@ -354,3 +354,9 @@ void request_body_consume(struct request *r, size_t n)
         ensure(false);
     }
 }
+
+void request_write_trailers(const struct request *r, struct writer *w)
+{
+    if (r->source == SOURCE_ORIGIN && r->x != NULL)
+        upstream_write_trailers(r->x, w);
+}

@@ -28,6 +28,14 @@ static const struct field_names *hidden_names(const struct request *r)
     return rules_hidden_names(r->use->g->rules, r->route.route->pool);
 }
 
+static void write_client_trailers(void *arg, struct writer *w)
+{
+    struct request *r = arg;
+
+    if (r->stream != NULL)
+        r->ops->write_trailers(r->stream, w);
+}
+
 /* 100 answers our own Expect, which we never send; the others are for the client (RFC 9110 section
  * 15.2). */
 static void on_interim(void *arg, const struct http_head *head)
@@ -119,6 +127,7 @@ void fetch_start(struct request *r)
         .write_head = forward_write_head,
         .body_peek = peek_client_body,
         .body_consume = consume_client_body,
+        .write_trailers = write_client_trailers,
         .on_interim = on_interim,
         .on_progress = on_progress,
     };

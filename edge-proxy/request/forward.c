@@ -145,6 +145,8 @@ static void write_framing(struct request *r, struct writer *w)
         http_write_known_u64(w, FIELD_CONTENT_LENGTH, r->framing.length);
     if (r->is_upgrade)
         fields_write_str(w, STR("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
+    else if (r->lead == NULL && fields_has_token(&r->head.fields, FIELD_TE, "trailers"))
+        fields_write_str(w, STR("Connection: TE\r\nTE: trailers\r\n")); /* RFC 9110 10.1.4 */
 }
 
 /* RFC 9111 section 4.3.1 */

@@ -90,6 +90,8 @@ struct stream_ops {
     /* The request's body. The first peek asks the client for it (100 Continue). */
     enum body_verdict (*body_peek)(void *stream, struct str *data);
     void (*body_consume)(void *stream, size_t n);
+    /* After BODY_END: trailer lines that may be passed on, each with its CRLF. */
+    void (*write_trailers)(void *stream, struct writer *w);
     /* A response of 1xx: 103 Early Hints and its kin, forwarded. fields: lines with their CRLF. */
     void (*send_interim)(void *stream, unsigned status, struct str fields);
 };
@@ -145,6 +147,8 @@ enum body_verdict request_body_peek(struct request *r, struct iovec *iov, int *n
 /* After BODY_DATA: where the first slice can be sent from without copying, if it can. */
 bool request_body_file(const struct request *r, int *fd, uint64_t *offset);
 void request_body_consume(struct request *r, size_t n);
+/* After BODY_END: the response's trailer lines (those of an exchange that goes past the cache). */
+void request_write_trailers(const struct request *r, struct writer *w);
 
 /* Counts, logs and lets go. is_whole: the client got all of it. */
 void request_end(struct request *r, bool is_whole, uint64_t bytes_sent);

@@ -280,6 +280,13 @@ static void h1_body_consume(void *stream, size_t n)
     body_consume(&s->turn->body, s->in, n);
 }
 
+static void h1_write_trailers(void *stream, struct writer *w)
+{
+    struct session *s = stream;
+
+    body_write_trailers(&s->turn->body, s->in, w);
+}
+
 static void h1_send_interim(void *stream, unsigned status, struct str lines)
 {
     struct session *s = stream;
@@ -298,5 +305,6 @@ const struct stream_ops session_h1_ops = {
     .wake = wake,
     .body_peek = h1_body_peek,
     .body_consume = h1_body_consume,
+    .write_trailers = h1_write_trailers,
     .send_interim = h1_send_interim,
 };

@@ -257,14 +257,21 @@ static enum step_result finish(struct session *s, bool is_whole)
     return STEP_AGAIN;
 }
 
+/* Trailers only for those who said that they look at them (RFC 9110 section 10.1.4). */
 static enum step_result end_body(struct session *s)
 {
     struct turn *t = s->turn;
+    char *scratch = s->sw->w->scratch;
+    struct writer w = writer_of(scratch, WORKER_SCRATCH_BYTES);
 
     if (!t->is_last_chunk_due)
         return finish(s, true);
     t->is_last_chunk_due = false;
-    if (!queue(s, HTTP_LAST_CHUNK, sizeof(HTTP_LAST_CHUNK) - 1))
+    fields_write_str(&w, STR(HTTP_LAST_CHUNK));
+    if (fields_has_token(&request_head(t->r)->fields, FIELD_TE, "trailers"))
+        request_write_trailers(t->r, &w);
+    http_write_end(&w);
+    if (!queue(s, scratch, (size_t)((char *)w.p - scratch)))
         return STEP_OVER;
     return STEP_AGAIN;
 }

@@ -501,6 +501,12 @@ void upstream_body_consume(struct upstream_exchange *x, size_t n)
     exchange_set_idle(x);
 }
 
+void upstream_write_trailers(const struct upstream_exchange *x, struct writer *w)
+{
+    if (x->in != NULL)
+        body_write_trailers(&x->body, x->in, w);
+}
+
 void upstream_pump(struct upstream_exchange *x)
 {
     if (x->step == STEP_EXCHANGE)

@@ -64,6 +64,19 @@ static void queue_bytes(struct upstream_exchange *x, const char *bytes, size_t n
     x->out->end += (uint32_t)n;
 }
 
+/* RFC 9112 section 7.1.2. */
+static void queue_last_chunk(struct upstream_exchange *x)
+{
+    struct writer w;
+
+    queue_bytes(x, HTTP_LAST_CHUNK, sizeof(HTTP_LAST_CHUNK) - 1);
+    w = writer_of(x->out->bytes + x->out->end, sizeof(x->out->bytes) - x->out->end - 2);
+    x->r.ops->write_trailers(x->r.arg, &w);
+    if (!w.is_full) /* else without: there may always be none */
+        x->out->end = (uint32_t)((char *)w.p - x->out->bytes);
+    queue_bytes(x, "\r\n", 2);
+}
+
 static enum wire_verdict end_body(struct upstream_exchange *x)
 {
     x->is_request_sent = true;
@@ -73,7 +86,7 @@ static enum wire_verdict end_body(struct upstream_exchange *x)
         return WIRE_OK;
     }
     if (x->r.has_body && x->r.is_body_chunked)
-        queue_bytes(x, HTTP_LAST_CHUNK, sizeof(HTTP_LAST_CHUNK) - 1);
+        queue_last_chunk(x);
     if (x->has_head)
         exchange_set_idle(x);
     else

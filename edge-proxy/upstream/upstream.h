@@ -111,6 +111,7 @@ struct upstream_ops {
     void (*write_head)(void *arg, struct writer *w); /* request line, fields, empty line */
     enum body_verdict (*body_peek)(void *arg, struct str *data);
     void (*body_consume)(void *arg, size_t n);
+    void (*write_trailers)(void *arg, struct writer *w); /* behind a chunked body: lines */
     /* A head with 1xx but 101 came. */
     void (*on_interim)(void *arg, const struct http_head *head);
     /* A head, some body, an end or a failure: look. The exchange may be ended from here. */
@@ -150,6 +151,8 @@ const struct http_framing *upstream_framing(const struct upstream_exchange *x);
 uint64_t upstream_body_bytes(const struct upstream_exchange *x);
 enum body_verdict upstream_body_peek(struct upstream_exchange *x, struct str *data);
 void upstream_body_consume(struct upstream_exchange *x, size_t n);
+/* After BODY_END: the trailer lines that may be passed on. */
+void upstream_write_trailers(const struct upstream_exchange *x, struct writer *w);
 /* Its time is up, by the caller's clock: from now on a failure. */
 void upstream_time_out(struct upstream_exchange *x);
 /* The request's body has more, or has ended. */

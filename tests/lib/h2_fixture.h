@@ -55,7 +55,7 @@ static void h2_fixture_unused(void *arg, struct generation *g)
     ((struct h2_fixture *)arg)->n_unused++;
 }
 
-static struct h2_fixture *h2_fixture_new(void)
+static inline struct h2_fixture *h2_fixture_new(void)
 {
     struct h2_fixture *f = base_zalloc(1, sizeof(*f));
     struct errors errors = {0};
@@ -69,6 +69,7 @@ static struct h2_fixture *h2_fixture_new(void)
     f->shared.arg = f;
     f->generation.config = &h2_config;
     f->generation.routes = route_table_new(&h2_config);
+    f->generation.rules = rules_table_new(&h2_config);
     f->generation.pools = upstream_pools_new(&h2_config, NULL, &errors);
     f->rw = request_worker_new(&f->worker, &f->shared, &f->generation);
     f->hw = h2_worker_new(f->rw);
@@ -76,7 +77,7 @@ static struct h2_fixture *h2_fixture_new(void)
     return f;
 }
 
-static void h2_fixture_free(struct h2_fixture *f)
+static inline void h2_fixture_free(struct h2_fixture *f)
 {
     h2_worker_free(f->hw);
     request_worker_stop(f->rw);
@@ -88,6 +89,7 @@ static void h2_fixture_free(struct h2_fixture *f)
     cache_free(f->shared.cache);
     upstream_pools_free(f->generation.pools);
     route_table_free(f->generation.routes);
+    rules_table_free(f->generation.rules);
     free(f);
 }
 

@@ -31,6 +31,7 @@ class Request:
             self.headers[key] = f"{self.headers[key]}, {value}" if key in self.headers else value
         self.body = b""
         self.body_error = None
+        self.trailers = []
 
 
 class Exchange:
@@ -152,8 +153,9 @@ class _Reader:
             while True:
                 size = int(self.line().split(";")[0], 16)
                 if size == 0:
-                    while self.line():
-                        pass
+                    while line := self.line():
+                        name, _, value = line.partition(":")
+                        request.trailers.append((name, value.strip()))
                     return body
                 body += self.take(size)
                 self.take(2)

@@ -29,8 +29,12 @@ static const struct {
      "GET / HTTP/1.1\r\nHost: inside:81\r\n" TAIL "\r\n"},
     {"hop by hop",
      "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close, X-Mine\r\nX-Mine: 1\r\nKeep-Alive: 1\r\n"
-     "TE: trailers\r\nUpgrade: h2c\r\nProxy: x\r\nProxy-Connection: close\r\n\r\n",
+     "TE: gzip\r\nUpgrade: h2c\r\nProxy: x\r\nProxy-Connection: close\r\n\r\n",
      false, false, NULL, "GET / HTTP/1.1\r\nHost: a.test\r\n" TAIL "\r\n"},
+    {"a client that looks at trailers",
+     "POST / HTTP/1.1\r\nHost: a.test\r\nConnection: TE\r\nTE: gzip;q=0.5, trailers\r\n\r\n", false,
+     false, NULL,
+     "POST / HTTP/1.1\r\nHost: a.test\r\nConnection: TE\r\nTE: trailers\r\n" TAIL "\r\n"},
     {"aliases and overrides",
      "GET / HTTP/1.1\r\nHost: a.test\r\nX_Real_Ip: 1\r\nX-Real-IP: 1\r\nX-Original-URL: /admin\r\n"
      "X-HTTP-Method-Override: DELETE\r\nX-Forwarded-Port: 1\r\n\r\n",
