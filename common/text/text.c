@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -305,4 +306,65 @@ bool text_parse_hex(struct str s, uint8_t *out, size_t n)
         out[i] = (uint8_t)(high << 4 | low);
     }
     return true;
+}
+
+static struct outcome write_piece(int fd, struct str piece)
+{
+    while (piece.n > 0) {
+        ssize_t n = write(fd, piece.p, piece.n);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return OUTCOME_FAILED;
+        piece.p += n;
+        piece.n -= (size_t)n;
+    }
+    return OUTCOME_OK;
+}
+
+static struct outcome write_pieces(int fd, const struct str *pieces, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (has_failed(write_piece(fd, pieces[i])))
+            return OUTCOME_FAILED;
+    return fsync(fd) == 0 ? OUTCOME_OK : OUTCOME_FAILED;
+}
+
+/* The rename itself must reach the disk too. */
+static void sync_folder(const char *path)
+{
+    char *copy = base_strdup(path);
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        (void)fsync(fd);
+        close(fd);
+    }
+    free(copy);
+}
+
+struct outcome text_replace_file(const char *path, const struct str *pieces, size_t n,
+                                 unsigned mode)
+{
+    char *fresh = base_printf("%s.new", path);
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode), why;
+    struct outcome outcome = OUTCOME_FAILED;
+
+    if (fd >= 0)
+        outcome = write_pieces(fd, pieces, n);
+    why = errno;
+    if (fd >= 0)
+        close(fd);
+    if (!has_failed(outcome) && rename(fresh, path) != 0) {
+        why = errno;
+        outcome = OUTCOME_FAILED;
+    }
+    if (has_failed(outcome) && fd >= 0)
+        (void)unlink(fresh); /* on a full disk it takes what is left */
+    else if (!has_failed(outcome))
+        sync_folder(path);
+    free(fresh);
+    errno = why;
+    return outcome;
 }

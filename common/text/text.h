@@ -69,5 +69,10 @@ void text_free(struct text *t); /* and back to zero */
 /* Reads a whole file of at most max bytes; the caller frees *out (terminated by a zero beyond *n).
  * Fails with errno set (EFBIG when longer). */
 MUST_USE struct outcome text_read_file(const char *path, size_t max, char **out, size_t *n);
+/* Replaces a file by these pieces, with mode if it is new: written to PATH.new, synced, renamed
+ * over it, and the folder synced, so that a crash leaves the old one or the new one. Fails with
+ * errno set, and the old one stays. */
+MUST_USE struct outcome text_replace_file(const char *path, const struct str *pieces, size_t n,
+                                          unsigned mode);
 
 #endif

@@ -12,13 +12,10 @@
 #include "gslb-dns/control/control_internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { STATE_MAX_BYTES = 4 << 20 };
 
@@ -122,51 +119,6 @@ void control_load_state(struct control *c, const char *path, struct errors *erro
     free(bytes);
 }
 
-static struct outcome write_all(int fd, const struct text *t)
-{
-    size_t done = 0;
-
-    while (done < t->n) {
-        ssize_t n = write(fd, t->p + done, t->n - done);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return OUTCOME_FAILED;
-        done += (size_t)n;
-    }
-    return fsync(fd) == 0 ? OUTCOME_OK : OUTCOME_FAILED;
-}
-
-/* The rename itself must reach the disk too. */
-static void sync_folder(const char *path)
-{
-    char *copy = base_strdup(path);
-    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd >= 0) {
-        (void)fsync(fd);
-        close(fd);
-    }
-    free(copy);
-}
-
-static struct outcome replace_file(const char *path, const struct text *t)
-{
-    char *fresh = base_printf("%s.new", path);
-    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-    struct outcome outcome = OUTCOME_FAILED;
-
-    if (fd >= 0) {
-        outcome = write_all(fd, t);
-        close(fd);
-    }
-    if (!has_failed(outcome) && rename(fresh, path) != 0)
-        outcome = OUTCOME_FAILED;
-    free(fresh);
-    return outcome;
-}
-
 static void write_challenges(const struct control *c, struct text *t)
 {
     size_t n;
@@ -192,14 +144,12 @@ struct outcome control_save_state(const struct control *c)
     for (size_t i = 0; i < c->n_drains; i++)
         text_addf(&t, "drain %s %s\n", c->drains[i].name, c->drains[i].reason);
     write_challenges(c, &t);
-    outcome = replace_file(path, &t);
+    outcome = text_replace_file(path, &(struct str){t.p, t.n}, 1, 0640);
     if (has_failed(outcome))
         log_error("control",
                   "cannot write the state file path=%s reason=\"%s\": drains and challenges will "
                   "be forgotten at the next start",
                   path, strerror(errno));
-    else
-        sync_folder(path);
     text_free(&t);
     return outcome;
 }
