@@ -4,7 +4,6 @@
 (check items 43 and 45); dnspython, dig, NSD, Knot and BIND take them."""
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,10 +18,10 @@ import dns.tsigkeyring  # noqa: E402
 import dns.rrset  # noqa: E402
 import dns.zone  # noqa: E402
 
-from dns_client import DnsClient, ede_of, read_tcp_message  # noqa: E402
-from gslbtest import (PATIENCE, Program, case, case_table, check, check_equal, check_in,  # noqa: E402
-                      free_port, main, run_program, wait_until)
-from secondaries import SECRET, knot, named, nsd  # noqa: E402
+from dns_client import ede_of, read_tcp_message  # noqa: E402
+from gslbtest import (PATIENCE, case, case_table, check, check_equal, check_in, main,  # noqa: E402
+                      run_program, wait_until)
+from name_servers import SECRET, SERVERS, start_secondary  # noqa: E402
 from site_under_test import Site  # noqa: E402
 
 ALGORITHMS = ("hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha224", "hmac-sha1")
@@ -215,26 +214,17 @@ def a_slow_client_outlives_a_reload(site):
 
 # ---- others as secondaries ----
 
-@case_table({"knot": knot, "nsd": nsd, "bind": named})
-def it_is_the_primary_of(site, configure):
-    folder = site.path(configure.__name__)
-    folder.mkdir()
-    port = free_port()
-    argv = configure(folder, port, site.dns.port)
-    path = shutil.which(argv[0], path="/usr/sbin:/usr/bin")
-    if path is None:
-        print(f"skipped: {argv[0]} is not installed")
-        return
-    peer = Program(argv[0], [path, *argv[1:]], folder / "log", is_ours=False).start()
-    client = DnsClient("127.0.0.1", port)
-    try:
+@case_table({name: name for name in SERVERS})
+def it_is_the_primary_of(site, name):
+    with start_secondary(site, name, site.dns.port) as peer:
+        if peer is None:
+            return
+
         def has_it():
-            answer = client.query("cdn.example.com", "A", timeout_s=1)
+            answer = peer.client.query("cdn.example.com", "A", timeout_s=1)
             return answer.rcode() == 0 and len(answer.answer) == 2
-        wait_until(has_it, f"{argv[0]} to serve the zone", 30, 0.2)
-        check_equal(client.addresses("www.example.com"), {"127.0.0.11", "127.0.0.12", "127.0.0.13"})
-    finally:
-        peer.stop()
+        wait_until(has_it, f"{name} to serve the zone", 30, 0.2)
+        check_equal(peer.client.addresses("www.example.com"), {"127.0.0.11", "127.0.0.12", "127.0.0.13"})
 
 
 @case

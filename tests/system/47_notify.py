@@ -3,7 +3,6 @@
 """Secondaries are told of new serials (RFC 1996, check item 44), until they answer; NSD, Knot and
 BIND take the new zone long before they would have asked."""
 import os
-import shutil
 import socket
 import sys
 
@@ -14,10 +13,9 @@ import dns.opcode  # noqa: E402
 import dns.rcode  # noqa: E402
 import dns.tsigkeyring  # noqa: E402
 
-from dns_client import DnsClient  # noqa: E402
-from gslbtest import (PATIENCE, Program, case, case_table, check, check_equal, free_port, main,  # noqa: E402
+from gslbtest import (PATIENCE, case, case_table, check, check_equal, free_port, main,  # noqa: E402
                       wait_until)
-from secondaries import SECRET, knot, named, nsd  # noqa: E402
+from name_servers import SECRET, SERVERS, start_secondary  # noqa: E402
 from site_under_test import Site  # noqa: E402
 
 ZONE = """$ORIGIN example.com.
@@ -100,29 +98,16 @@ def who_does_not_answer_is_asked_again():
     check_equal(outcome(site, "told"), 0)
 
 
-@case_table({"knot": knot, "nsd": nsd, "bind": named})
-def others_follow_at_once(configure):
+@case_table({name: name for name in SERVERS})
+def others_follow_at_once(name):
     port = free_port()
     site = start([f"127.0.0.1:{port} key backup"])
-    folder = site.path(configure.__name__)
-    folder.mkdir()
-    argv = configure(folder, port, site.dns.port)
-    path = shutil.which(argv[0], path="/usr/sbin:/usr/bin")
-    if path is None:
-        print(f"skipped: {argv[0]} is not installed")
-        return
-    peer = Program(argv[0], [path, *argv[1:]], folder / "log", is_ours=False).start()
-    client = DnsClient("127.0.0.1", port)
-
-    def has(serial):
-        answer = client.query("example.com", "SOA", timeout_s=1)
-        return answer.answer and answer.answer[0][0].serial == serial
-    try:
-        wait_until(lambda: has(1), f"{argv[0]} to serve the zone", 30, 0.2)
+    with start_secondary(site, name, site.dns.port, port) as peer:
+        if peer is None:
+            return
+        peer.wait_serial(1)
         change(site, 2)
-        wait_until(lambda: has(2), f"{argv[0]} to follow", 30, 0.2)
-    finally:
-        peer.stop()
+        peer.wait_serial(2)
 
 
 main()

@@ -4,17 +4,15 @@
 without an operator's hand, and nodes with equal files and keys agree on it (check item 38)."""
 import json
 import os
-import shutil
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 import dns.rdatatype  # noqa: E402
 
-from dns_client import DnsClient  # noqa: E402
-from gslbtest import (Program, case, case_table, check, check_equal, check_in, free_port, main,  # noqa: E402
+from gslbtest import (case, case_table, check, check_equal, check_in, free_port, main,  # noqa: E402
                       run_program, wait_until)
-from secondaries import SECRET, knot, named, nsd  # noqa: E402
+from name_servers import SECRET, SERVERS, start_secondary  # noqa: E402
 from site_under_test import Site  # noqa: E402
 
 ZONE = """$ORIGIN example.com.
@@ -64,23 +62,17 @@ def zsks(site):
     return {key["tag"]: key["state"] for key in zone["keys"] if key["role"] == "zsk"}
 
 
-@case_table({"knot": knot, "nsd": nsd, "bind": named})
-def secondaries_fetch_new_signatures(configure_peer):
+@case_table({name: name for name in SERVERS})
+def secondaries_fetch_new_signatures(name):
     port = free_port()
     with Site() as site:
         keys = make_keys(site, "--split")
         site.add_dns("ns1", configure(site, keys, [f"127.0.0.1:{port} key backup"])).start()
-        folder = site.path("secondary")
-        folder.mkdir()
-        argv = configure_peer(folder, port, site.dns.port)
-        path = shutil.which(argv[0], path="/usr/sbin:/usr/bin")
-        if path is None:
-            print(f"skipped: {argv[0]} is not installed")
-            return
-        peer = Program(argv[0], [path, *argv[1:]], folder / "log", is_ours=False).start()
-        client = DnsClient("127.0.0.1", port)
-        try:
-            wait_until(lambda: soa_serial(client), f"{argv[0]} to serve the zone", 30, 0.2)
+        with start_secondary(site, name, site.dns.port, port) as peer:
+            if peer is None:
+                return
+            client = peer.client
+            wait_until(lambda: soa_serial(client), f"{name} to serve the zone", 30, 0.2)
             old, = zsks(site)
             before = soa_serial(client)
             wait_until(lambda: signers(client) == {old}, "signatures of the first key", 30, 0.2)
@@ -88,11 +80,9 @@ def secondaries_fetch_new_signatures(configure_peer):
             wait_until(lambda: len(zsks(site)) == 2, "the second key")
             new, = set(zsks(site)) - {old}
             # From here on nobody lifts a hand.
-            wait_until(lambda: signers(client) == {new}, f"{argv[0]} to have the new signatures", 60, 0.2)
+            wait_until(lambda: signers(client) == {new}, f"{name} to have the new signatures", 60, 0.2)
             wait_until(lambda: soa_serial(client) == soa_serial(site.dns.client), "the newest serial", 60, 0.2)
             check(soa_serial(client) - before > 0, "it grew")
-        finally:
-            peer.stop()
 
 
 @case

@@ -3,7 +3,6 @@
 """Who has an older version of a zone gets what changed since (IXFR, RFC 1995), as far as memory
 reaches; dnspython applies it strictly, NSD, Knot and BIND take it."""
 import os
-import shutil
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
@@ -13,10 +12,9 @@ import dns.rdatatype  # noqa: E402
 import dns.xfr  # noqa: E402
 import dns.zone  # noqa: E402
 
-from dns_client import DnsClient  # noqa: E402
-from gslbtest import (PATIENCE, Program, case, case_table, check, check_equal, free_port, main,  # noqa: E402
+from gslbtest import (PATIENCE, case, case_table, check, check_equal, free_port, main,  # noqa: E402
                       run_program, wait_until)
-from secondaries import SECRET, knot, named, nsd  # noqa: E402
+from name_servers import SECRET, SERVERS, start_secondary  # noqa: E402
 from site_under_test import Site  # noqa: E402
 
 ZONE = """$ORIGIN example.com.
@@ -186,30 +184,21 @@ def health_is_no_version():
         check_same(copy, primary)
 
 
-@case_table({"knot": knot, "nsd": nsd, "bind": named})
-def others_take_it(configure):
+@case_table({name: name for name in SERVERS})
+def others_take_it(name):
     port = free_port()
     primary = Primary(denial="nsec", services=["www"], notify=[f"127.0.0.1:{port} key backup"])
     with primary.site:
         primary.change("")
-        folder = primary.site.path(configure.__name__)
-        folder.mkdir()
-        argv = configure(folder, port, primary.dns.port)
-        path = shutil.which(argv[0], path="/usr/sbin:/usr/bin")
-        if path is None:
-            print(f"skipped: {argv[0]} is not installed")
-            return
-        peer = Program(argv[0], [path, *argv[1:]], folder / "log", is_ours=False).start()
-        client = DnsClient("127.0.0.1", port)
-        try:
-            wait_until(lambda: client.query("example.com", "SOA", timeout_s=1).answer, f"{argv[0]} to serve", 30, 0.2)
+        with start_secondary(primary.site, name, primary.dns.port, port) as peer:
+            if peer is None:
+                return
+            wait_until(peer.serial, f"{name} to serve", 30, 0.2)
             for n in range(1, 4):
                 primary.change(f"new{n} A 192.0.2.{n}")
-                wait_until(lambda name=f"new{n}.example.com": client.addresses(name), f"{argv[0]} to follow", 30, 0.2)
-                check_equal(client.rcode(f"new{n - 1}.example.com"), "NXDOMAIN", "what went is gone")
+                wait_until(lambda host=f"new{n}.example.com": peer.client.addresses(host), f"{name} to follow", 30, 0.2)
+                check_equal(peer.client.rcode(f"new{n - 1}.example.com"), "NXDOMAIN", "what went is gone")
                 wait_until(lambda wanted=n: primary.dns.metric(INCREMENTAL) == wanted, "it to come as a difference")
-        finally:
-            peer.stop()
 
 
 main()
