@@ -218,6 +218,8 @@ static uint32_t compose(struct answer_context *c, const struct world *w, struct 
             count(c, ANSWER_COUNTER_NOERROR);
             return message_send_transfer(&m, io);
         }
+    } else if (unlikely(s->verdict == WIRE_NOTIFY)) {
+        message_take_notify(&m, &s->q, w, c->counters);
     } else if (s->verdict != WIRE_OK) {
         verdict_answer(&m, s->verdict, &s->q, w);
     } else if (unlikely(w == NULL)) {
@@ -535,9 +537,7 @@ static enum step add_referral(struct answer_context *c, struct slot *s, struct m
 static enum step add_negative(struct answer_context *c, struct slot *s, struct message *m)
 {
     if (unlikely(!zone_is_available(s->lookup.zone))) {
-        m->rcode = WIRE_SERVFAIL;
-        m->ede = EDE_INVALID_DATA;
-        m->is_authoritative = false;
+        message_say_absent(m, s->lookup.zone);
         return STEP_DONE;
     }
     if (m->rcode == WIRE_NOERROR)

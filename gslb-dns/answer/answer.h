@@ -22,11 +22,13 @@
 #include "common/base/base.h"
 #include "common/metrics/metrics.h"
 #include "common/snapshot/snapshot.h"
+#include "gslb-dns/secondary/secondary.h"
 #include "gslb-dns/wire/wire.h"
 #include "gslb-dns/world/world.h"
 
 /* Name, Prometheus name, help: the counters of the DNS path, those of net above it included. The
- * verdicts of wire follow as rows of their own, ANSWER_COUNTER_WIRE_… */
+ * verdicts of wire and those on NOTIFY follow as rows of their own, ANSWER_COUNTER_WIRE_… and
+ * ANSWER_COUNTER_NOTIFY_… */
 #define ANSWER_COUNTERS(X)                                                                         \
     X(UDP4, "gslb_dns_queries_total{transport=\"udp\",family=\"4\"}", "Queries received.")         \
     X(UDP6, "gslb_dns_queries_total{transport=\"udp\",family=\"6\"}", "Queries received.")         \
@@ -136,7 +138,10 @@ enum answer_counter {
 #define X(name, rcode, label) ANSWER_COUNTER_##name,
         WIRE_VERDICTS(X)
 #undef X
-            ANSWER_COUNTER_COUNT
+#define X(name, rcode, label) ANSWER_COUNTER_NOTIFY_##name,
+            SECONDARY_NOTIFIES(X)
+#undef X
+                ANSWER_COUNTER_COUNT
 };
 
 /* The table of these rows, for a struct metrics. */

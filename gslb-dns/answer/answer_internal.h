@@ -24,6 +24,7 @@ enum ede {
     EDE_PROHIBITED = 18,
     EDE_NOT_AUTHORITATIVE = 20,
     EDE_NOT_SUPPORTED = 21,
+    EDE_NO_AUTHORITY = 22, /* "No Reachable Authority": of a copy */
     EDE_INVALID_DATA = 24,
     EDE_INVALID_QUERY_TYPE = 30,
 };
@@ -184,6 +185,14 @@ MUST_USE bool compact_prove(struct compact *c, const struct zone_lookup *l,
 /* Makes of m what is due then: by UDP TC, by a stream SERVFAIL. */
 void compact_refuse(struct message *m);
 
+/* What is asked of a zone that is not available: SERVFAIL. */
+static inline void message_say_absent(struct message *m, const struct zone *z)
+{
+    m->rcode = WIRE_SERVFAIL;
+    m->ede = z->absence == ZONE_UNREACHABLE ? EDE_NO_AUTHORITY : EDE_INVALID_DATA;
+    m->is_authoritative = false;
+}
+
 /* An error for which there is no code, in words. */
 static inline void message_explain(struct message *m, const char *text)
 {
@@ -203,6 +212,9 @@ void message_accept_tsig(struct message *m, struct tsig_session *session,
                          struct metrics_block *counters);
 /* Ends what message_accept_tsig began, without an answer. */
 void message_drop(struct message *m);
+/* A NOTIFY: taken, or refused. */
+void message_take_notify(struct message *m, const struct wire_query *q, const struct world *w,
+                         struct metrics_block *counters);
 /* A zone transfer: m->stream, which then takes the place of all else. Failure: the RCODE is set. */
 MUST_USE struct outcome message_begin_transfer(struct message *m, const struct wire_query *q,
                                                const struct world *w);

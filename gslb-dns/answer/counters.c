@@ -10,4 +10,9 @@ const struct metrics_counter answer_counter_table[ANSWER_COUNTER_COUNT] = {
                                "How queries were read: ok, or why not."},
         WIRE_VERDICTS(X)
 #undef X
+#define X(name, rcode, label)                                                                  \
+    [ANSWER_COUNTER_NOTIFY_##name] = {"gslb_dns_notify_received_total{verdict=\"" label "\"}", \
+                                      "NOTIFY messages received, by what became of them."},
+            SECONDARY_NOTIFIES(X)
+#undef X
 };

@@ -59,6 +59,28 @@ void message_sign(struct message *m)
     tsig_end(m->tsig);
 }
 
+/* RFC 1996 section 4.7: the answer says that it was heard, and nothing else. */
+void message_take_notify(struct message *m, const struct wire_query *q, const struct world *w,
+                         struct metrics_block *counters)
+{
+    struct secondary_notice n = {q, m->io->packet, m->io->packet_bytes, m->io->source, m->tsig};
+    enum secondary_notify v = SECONDARY_NOTIFY_NOT_OURS;
+    bool has_hint = false;
+    uint32_t hint;
+
+    if (w != NULL)
+        v = secondary_judge_notify(w, &n, &has_hint, &hint);
+    if (v == SECONDARY_NOTIFY_TAKEN && w->secondary != NULL)
+        secondary_ring(w->secondary, &q->qname, m->io->source, has_hint ? &hint : NULL);
+    metrics_add(counters, (enum answer_counter)(ANSWER_COUNTER_NOTIFY_TAKEN + v), 1);
+    m->rcode = secondary_notify_rcode(v);
+    m->is_authoritative = m->rcode == WIRE_NOERROR;
+    if (v == SECONDARY_NOTIFY_STRANGER)
+        m->ede = EDE_PROHIBITED;
+    else if (v == SECONDARY_NOTIFY_NOT_OURS || v == SECONDARY_NOTIFY_NO_COPY)
+        m->ede = EDE_NOT_AUTHORITATIVE;
+}
+
 static void refuse(struct message *m, enum transfer_verdict v)
 {
     static const struct {

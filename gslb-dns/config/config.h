@@ -86,7 +86,8 @@ struct config_client {
 /* Another name server. */
 struct config_server {
     struct addr at;
-    uint32_t key; /* index in tsig_keys; CONFIG_NO_KEY: messages are not signed */
+    uint32_t key;         /* index in tsig_keys; CONFIG_NO_KEY: messages are not signed */
+    const char *tls_name; /* of a primary: RFC 9103, its certificate is for this name; NULL: TCP */
 };
 
 /* Texts of the file that name peers and servers. */
@@ -105,17 +106,32 @@ struct config_zone_transfers {
     const struct config_server *notify; /* are told when the zone has changed */
     size_t n_notify;
     enum config_steered steered;
-    uint64_t history_bytes; /* of what changed, for IXFR; 0: none is kept */
-    struct config_list allow_text, notify_text;
+    uint64_t history_bytes;                /* of what changed, for IXFR; 0: none is kept */
+    const struct config_server *primaries; /* whose copy the zone is; none: it has a file */
+    size_t n_primaries;
+    const struct config_client *notifiers; /* beside these, who may say that it has changed */
+    size_t n_notifiers;
+    struct config_list allow_text, notify_text, primaries_text, notifiers_text;
 };
 
 struct config_zone {
     const char *name; /* without the final dot; "." for the root */
-    const char *path; /* of its zone file */
+    const char *path; /* of its zone file, or of the copy */
     enum config_serial serial;
     struct place place;
     struct config_dnssec dnssec;
     struct config_zone_transfers transfers;
+};
+
+/* How copies of others' zones are kept. */
+struct config_secondary {
+    const char *directory; /* NULL: no zone is such a copy */
+    const char *ca_path;   /* NULL: the system's */
+    struct place place;
+    uint32_t transfers;              /* at once */
+    uint32_t timeout_ms, max_time_s; /* of a primary's silence; of a transfer */
+    uint64_t max_bytes, max_records;
+    uint32_t min_wait_s, max_wait_s; /* bounds of SOA timers */
 };
 
 /* When an edge leaves the answers and comes back (gdnsd's down_thresh and up_thresh). */
@@ -237,6 +253,7 @@ struct config {
     size_t n_tsig_keys;
     const struct config_zone *zones;
     size_t n_zones;
+    struct config_secondary secondary;
     struct config_health health;
     struct config_control control;
     const struct config_xdp *xdp;

@@ -55,6 +55,7 @@ extern const struct conf_struct config_rate_limit_schema;
 extern const struct conf_struct config_identity_schema;
 extern const struct conf_struct config_tsig_key_schema;
 extern const struct conf_struct config_zone_schema;
+extern const struct conf_struct config_secondary_schema;
 
 /* A name in DNS (RFC 1035 section 2.3.4), its final dot taken off; extra: characters besides
  * letters, digits, '-' and '_'. */

@@ -720,6 +720,13 @@ static const struct conf_field TOP_FIELDS[] = {
                 "have for them. A query that is signed by one of them gets a signed answer.",
     },
     {
+        .key = "secondary",
+        .kind = CONF_STRUCT,
+        .slot = CONF_ONE(struct file, config.secondary),
+        .of = &config_secondary_schema,
+        .help = "How zones with primaries are kept: where, and within which limits.",
+    },
+    {
         .key = "zones",
         .kind = CONF_STRUCT,
         .slot = CONF_MAP(struct file, config.zones, config.n_zones),

@@ -281,10 +281,37 @@ static const struct conf_field ZONE_FIELDS[] = {
         .key = "file",
         .kind = CONF_PATH,
         .slot = CONF_ONE(struct config_zone, path),
-        .is_required = true,
         .help = "Its zone file (RFC 1035 section 5). If it cannot be read, or is broken, the zone "
                 "keeps its running version. May stand for the whole zone: "
-                "example.com: zones/example.com.zone.",
+                "example.com: zones/example.com.zone. A zone has either a file or primaries.",
+    },
+    {
+        .key = "primaries",
+        .kind = CONF_STRING,
+        .slot = CONF_LIST(struct config_zone, transfers.primaries_text.texts,
+                          transfers.primaries_text.n),
+        .item_places = CONF_AT(struct config_zone, transfers.primaries_text.places),
+        .max_items = 32,
+        .expects = "an address, perhaps with \"key NAME\" and \"tls NAME\"",
+        .help =
+            "The zone is a copy of what these servers have, kept as new as theirs by the timers "
+            "of its SOA and by their NOTIFY (AXFR, IXFR): addresses, with their port unless it "
+            "is 53, perhaps \"key NAME\" of tsig-keys, and perhaps \"tls NAME\", which is DNS "
+            "over TLS (RFC 9103, port 853) to a server whose certificate is for this name: "
+            "[192.0.2.1 key backup, \"[2001:db8::1]:853 key backup tls ns1.example.net\"]. They "
+            "are asked in turn. Until the first transfer, and once the copy has expired, the "
+            "zone is answered SERVFAIL. It is served as it comes, signatures included; dnssec "
+            "is not for it. Services may lie in it at names for which it has no address.",
+    },
+    {
+        .key = "allow-notify",
+        .kind = CONF_STRING,
+        .slot = CONF_LIST(struct config_zone, transfers.notifiers_text.texts,
+                          transfers.notifiers_text.n),
+        .item_places = CONF_AT(struct config_zone, transfers.notifiers_text.places),
+        .expects = "an address or prefix, \"key NAME\", or both",
+        .help = "Who besides the primaries may say that the zone has changed (RFC 1996), in the "
+                "words of allow-transfer. The primaries are asked then, never the sender.",
     },
     {
         .key = "dnssec",

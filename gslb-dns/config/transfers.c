@@ -25,7 +25,9 @@ static bool next_word(struct words *w)
 struct reading {
     struct conf *f;
     const struct conf_index *keys;
+    struct arena *arena;
     struct place at;
+    bool has_tls; /* servers may be asked over TLS */
 };
 
 /* The word after "key"; what is wrong is said. */
@@ -72,7 +74,25 @@ static struct outcome read_peer(struct reading *r, const char *text, struct conf
     return OUTCOME_OK;
 }
 
-/* "192.0.2.1", "[2001:db8::1]:5353 key NAME"; the port is 53. */
+/* The word after "tls"; what is wrong is said. */
+static struct outcome read_tls_name(struct reading *r, struct words *w, const char **out)
+{
+    struct str name = {NULL, 0};
+
+    if (*out == NULL && next_word(w)) {
+        name = w->word;
+        if (config_check_dns_name(&name, "-_") == NULL && !str_is(name, ".")) {
+            *out = arena_strndup(r->arena, name.p, name.n);
+            return OUTCOME_OK;
+        }
+    }
+    conf_error(r->f, r->at,
+               "'tls' is followed by the one name that the server's certificate is for");
+    return OUTCOME_FAILED;
+}
+
+/* "192.0.2.1", "[2001:db8::1]:5353 key NAME"; the port is 53. Of a primary also "tls NAME", and
+ * then the port is 853. */
 static struct outcome read_server(struct reading *r, const char *text, struct config_server *out)
 {
     struct words w = {.left = str_of(text)};
@@ -83,6 +103,9 @@ static struct outcome read_server(struct reading *r, const char *text, struct co
         if (str_is(w.word, "key")) {
             if (has_failed(read_key(r, &w, &out->key)))
                 return OUTCOME_FAILED;
+        } else if (r->has_tls && str_is(w.word, "tls")) {
+            if (has_failed(read_tls_name(r, &w, &out->tls_name)))
+                return OUTCOME_FAILED;
         } else if (at.p == NULL && w.word.n > 0) {
             at = w.word;
         } else {
@@ -90,10 +113,11 @@ static struct outcome read_server(struct reading *r, const char *text, struct co
             break;
         }
     }
-    if (at.n > 0 && addr_parse(at, 53, &out->at))
+    if (at.n > 0 && addr_parse(at, out->tls_name != NULL ? 853 : 53, &out->at))
         return OUTCOME_OK;
     conf_error(r->f, r->at,
-               "'%s': expected an address, perhaps with its port, then perhaps 'key NAME'", text);
+               "'%s': expected an address, perhaps with its port, then perhaps 'key NAME'%s", text,
+               r->has_tls ? " and 'tls NAME'" : "");
     return OUTCOME_FAILED;
 }
 
@@ -148,11 +172,65 @@ static void check_copies(struct conf *f, const struct config_zone *z)
                    z->name);
 }
 
+/* A copy is served as it is: what would sign it is at the primary, whose serials it has. */
+static void check_copy(struct conf *f, const struct config *c, const struct config_zone *z)
+{
+    bool is_copy = z->transfers.primaries_text.n > 0;
+
+    if (is_copy == (z->path != NULL))
+        conf_error(f, z->place,
+                   is_copy ? "zone '%s' has 'file' and 'primaries': take one of them away"
+                           : "zone '%s' needs 'file' or 'primaries'",
+                   z->name);
+    else if (is_copy && c->secondary.directory == NULL)
+        conf_error(f, z->place,
+                   "zone '%s' has primaries: say where its copy is kept, secondary: {directory: "
+                   "/var/lib/gslb-dns/zones}",
+                   z->name);
+    if (is_copy && z->dnssec.keys_path != NULL)
+        conf_error(
+            f, z->place,
+            "zone '%s' has primaries, and is served as they have it: sign it there, and take "
+            "'dnssec' away",
+            z->name);
+    if (!is_copy && z->transfers.notifiers_text.n > 0)
+        conf_error(f, z->place, "zone '%s' has 'allow-notify', but no 'primaries' to ask then",
+                   z->name);
+}
+
+/* DIRECTORY/example.com.zone. A zone's name may have a '/' between two labels (RFC 2317), which the
+ * name of a file cannot have; '@' is in no zone's name. */
+static const char *copy_path(struct arena *a, const char *directory, const char *zone)
+{
+    char *path = base_printf("%s/%s.zone", directory, strcmp(zone, ".") == 0 ? "@" : zone);
+    const char *kept;
+
+    for (char *p = path + strlen(directory) + 1; *p != '\0'; p++)
+        *p = *p == '/' ? '@' : (char)text_lower((uint8_t)*p);
+    kept = arena_strndup(a, path, strlen(path));
+    free(path);
+    return kept;
+}
+
+static void read_primaries(struct reading *r, struct arena *a, const struct config *c,
+                           struct config_zone *z)
+{
+    struct config_zone_transfers *t = &z->transfers;
+
+    check_copy(r->f, c, z);
+    r->has_tls = true;
+    read_servers(r, a, &t->primaries_text, &t->primaries, &t->n_primaries);
+    r->has_tls = false;
+    read_peers(r, a, &t->notifiers_text, &t->notifiers, &t->n_notifiers);
+    if (t->n_primaries > 0 && c->secondary.directory != NULL)
+        z->path = copy_path(a, c->secondary.directory, z->name);
+}
+
 void config_read_transfers(struct conf *f, struct arena *a, struct config *c)
 {
     struct conf_index keys = {.is_folded = true};
     struct config_zone *zones = (struct config_zone *)c->zones; /* ours, in the arena */
-    struct reading r = {.f = f, .keys = &keys};
+    struct reading r = {.f = f, .keys = &keys, .arena = a};
 
     for (size_t i = 0; i < c->n_tsig_keys; i++) {
         check_key(f, &c->tsig_keys[i]);
@@ -166,6 +244,9 @@ void config_read_transfers(struct conf *f, struct arena *a, struct config *c)
         read_peers(&r, a, &t->allow_text, &t->allow, &t->n_allow);
         read_servers(&r, a, &t->notify_text, &t->notify, &t->n_notify);
         check_copies(f, &zones[z]);
+        read_primaries(&r, a, c, &zones[z]);
     }
+    if (c->secondary.min_wait_s > c->secondary.max_wait_s)
+        conf_error(f, c->secondary.place, "min-wait must not be longer than max-wait");
     conf_index_free(&keys);
 }

@@ -64,6 +64,14 @@ struct control_key_status {
     const char *ds; /* NULL: it has none */
 };
 
+/* How a copy of others' zone is; ends of waits in seconds from now. */
+struct control_copy_status {
+    const char *state, *primary, *error;
+    int64_t confirmed_s; /* wall clock, 0: never */
+    int64_t refresh_in_s, expires_in_s;
+    bool is_saved;
+};
+
 /* What status shows beyond edges. */
 struct control_zone_status {
     const char *name;
@@ -73,6 +81,7 @@ struct control_zone_status {
     bool is_missing;   /* no version could be loaded: answered SERVFAIL */
     const struct control_key_status *keys;
     size_t n_keys;
+    const struct control_copy_status *copy; /* NULL: it has a file */
 };
 
 /* What an operator wants done with a zone's keys. */
@@ -107,6 +116,9 @@ struct control_hooks {
     /* Keys of zones. done: what comes next; failure: error says why. */
     struct outcome (*roll)(void *arg, const struct control_roll *roll, struct text *done,
                            struct text *error);
+    /* The primaries of this zone are to be asked now; is_full: all of it is to be transferred. */
+    struct outcome (*refresh)(void *arg, const char *zone, bool is_full, struct text *done,
+                              struct text *error);
     /* Where a challenge for this name is looked for: the name itself, or where CNAMEs lead from it.
      * Failure: it lies in no zone here; error says so. */
     struct outcome (*find_challenge)(void *arg, const struct wire_name *name, struct wire_name *out,

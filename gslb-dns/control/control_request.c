@@ -110,6 +110,21 @@ static Gslb__KeyStatus *key_on_wire(struct arena *a, const struct control_key_st
     return k;
 }
 
+static Gslb__CopyStatus *copy_on_wire(struct arena *a, const struct control_copy_status *from)
+{
+    Gslb__CopyStatus *c = arena_alloc(a, sizeof(*c));
+
+    gslb__copy_status__init(c);
+    c->state = frame_borrow(from->state);
+    c->primary = frame_borrow(from->primary);
+    c->error = frame_borrow(from->error);
+    c->confirmed_s = from->confirmed_s;
+    c->refresh_in_s = from->refresh_in_s;
+    c->expires_in_s = from->expires_in_s;
+    c->is_saved = from->is_saved;
+    return c;
+}
+
 static Gslb__ZoneStatus *zone_on_wire(struct arena *a, const struct control_zone_status *from)
 {
     Gslb__ZoneStatus *z = arena_alloc(a, sizeof(*z));
@@ -126,6 +141,8 @@ static Gslb__ZoneStatus *zone_on_wire(struct arena *a, const struct control_zone
     z->keys = arena_alloc(a, (from->n_keys + 1) * sizeof(*z->keys));
     for (size_t i = 0; i < from->n_keys; i++)
         z->keys[i] = key_on_wire(a, &from->keys[i]);
+    if (from->copy != NULL)
+        z->copy = copy_on_wire(a, from->copy);
     return z;
 }
 
@@ -321,6 +338,18 @@ static void on_ds_seen(struct control *c, struct control_peer *peer, const Gslb_
         on_roll(c, peer, &(struct control_roll){r->zone, "", "", false, (uint16_t)r->tag});
 }
 
+static void on_refresh(struct control *c, struct control_peer *peer, const Gslb__RefreshRequest *r)
+{
+    struct text done = {0}, error = {0};
+
+    if (has_failed(c->hooks.refresh(c->hooks.arg, r->zone, r->is_full, &done, &error)))
+        frame_link_reply_text(peer->link, NULL, error.p);
+    else
+        frame_link_reply_text(peer->link, done.p, NULL);
+    text_free(&done);
+    text_free(&error);
+}
+
 static void on_metrics(struct control *c, struct control_peer *peer)
 {
     struct text t = {0};
@@ -353,6 +382,9 @@ void control_request(struct control *c, struct control_peer *peer, const Gslb__R
         break;
     case GSLB__REQUEST__ACTION_DS_SEEN:
         on_ds_seen(c, peer, request->ds_seen);
+        break;
+    case GSLB__REQUEST__ACTION_REFRESH:
+        on_refresh(c, peer, request->refresh);
         break;
     case GSLB__REQUEST__ACTION_ACME:
         control_acme_request(c, peer, request->acme);

@@ -27,11 +27,18 @@
 #include "common/error/error.h"
 #include "gslb-dns/config/config.h"
 #include "gslb-dns/health/health.h"
+#include "gslb-dns/replica/replica.h"
 #include "gslb-dns/world/world.h"
 
 struct generation;
 struct sign_keyring;
 struct sign_signer;
+
+/* A version of a zone that others are primaries of. */
+struct generation_version {
+    const char *zone;
+    const struct replica *replica; /* NULL: none is to be served */
+};
 
 /* What is to be read again. */
 struct generation_wish {
@@ -40,6 +47,9 @@ struct generation_wish {
                                  those that are not configured are passed over */
     size_t n_zones;
     bool is_trial; /* leaves no trace: what is loaded is only looked at */
+    const struct generation_version *versions; /* that have come; other copies stay, or where they
+                                                  were not served are read from disk */
+    size_t n_versions;
 };
 
 /* previous (or NULL, if the wish has a path) is only read, and must live until the call returns.
@@ -78,6 +88,14 @@ bool generation_is_zone_read(const struct generation *g, size_t zone);
 const struct errors *generation_zone_fault(const struct generation *g, size_t zone);
 /* Moves all faults into errors, for those to whom a broken zone is as bad as any mistake. */
 void generation_take_faults(struct generation *g, struct errors *errors);
+/* What was found on disk of a zone's copy, if this load has looked there. */
+struct generation_stored {
+    enum replica_state state;
+    struct replica_soa soa;
+    int64_t confirmed_s, expires_s;
+    char *damage;
+};
+const struct generation_stored *generation_stored(const struct generation *g, size_t zone);
 /* How many zones that were read by this load have a fault. */
 size_t generation_broken_zones(const struct generation *g);
 /* For explain, which wakes it and lets it rest again; NULL: no database is configured. */

@@ -59,6 +59,7 @@ struct generation {
     struct shared_zone **zones;   /* by the same */
     struct zone_fault **faults;   /* NULL: the zone is as its file */
     bool *is_read;                /* by this load */
+    struct generation_stored *stored;
     struct zone **zone_array;
     struct zone_set *zone_set;
     struct tsig_key **tsig_keys;  /* by the configuration's index */
@@ -113,6 +114,18 @@ MUST_USE struct outcome generation_load_zones(struct generation *g,
                                               const struct generation *previous,
                                               struct errors *errors);
 void generation_free_zones(struct generation *g);
+
+/* NULL: none has come for this zone. */
+const struct generation_version *generation_find_version(const struct generation_wish *wish,
+                                                         const char *zone);
+static inline bool generation_is_copy(const struct config_zone *z)
+{
+    return z->transfers.n_primaries > 0;
+}
+/* The zone, which is not available where there is no version to serve; NULL: errors say why not.
+ * source's text and path are ours to set. */
+struct zone *generation_load_copy(struct zone_source *source, const struct generation_wish *wish,
+                                  struct generation_stored *stored, struct errors *errors);
 
 /* Makes g->tsig_keys of the configuration's secrets. */
 MUST_USE struct outcome generation_load_tsig_keys(struct generation *g, struct errors *errors);

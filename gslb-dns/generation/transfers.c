@@ -99,6 +99,27 @@ static struct world_peer *make_peers(const struct generation *g, const struct co
     return peers;
 }
 
+/* Who may say that a copy's primary has a new version: the primaries, and who else is configured.
+ */
+static struct world_peer *make_notifiers(const struct generation *g,
+                                         const struct config_zone_transfers *t)
+{
+    size_t n = t->n_primaries + t->n_notifiers;
+    struct config_client *clients = base_zalloc(n + 1, sizeof(clients[0]));
+    struct world_peer *peers;
+
+    for (size_t i = 0; i < t->n_primaries; i++) {
+        struct ip ip = addr_ip(&t->primaries[i].at);
+
+        clients[i] = (struct config_client){{ip, (uint8_t)ip_bits(&ip)}, t->primaries[i].key};
+    }
+    for (size_t i = 0; i < t->n_notifiers; i++)
+        clients[t->n_primaries + i] = t->notifiers[i];
+    peers = make_peers(g, clients, n);
+    free(clients);
+    return peers;
+}
+
 static int by_apex(const void *a, const void *b)
 {
     return world_compare_apexes(&((const struct world_zone *)a)->zone->apex,
@@ -118,6 +139,8 @@ void generation_list_zones(struct generation *g)
             .number = z,
             .transfer = make_peers(g, t->allow, t->n_allow),
             .n_transfer = t->n_allow,
+            .notifiers = make_notifiers(g, t),
+            .n_notifiers = t->n_primaries + t->n_notifiers,
             .services = g->zones[z]->services,
             .n_services = g->zones[z]->n_services,
             .omits_steered = t->steered == CONFIG_STEERED_OMIT,
@@ -130,8 +153,10 @@ void generation_list_zones(struct generation *g)
 
 void generation_free_transfers(struct generation *g)
 {
-    for (size_t z = 0; g->zone_list != NULL && z < g->config->n_zones; z++)
+    for (size_t z = 0; g->zone_list != NULL && z < g->config->n_zones; z++) {
         free((void *)g->zone_list[z].transfer);
+        free((void *)g->zone_list[z].notifiers);
+    }
     free(g->zone_list);
     for (size_t i = 0; g->tsig_keys != NULL && i < g->config->n_tsig_keys; i++)
         tsig_key_free(g->tsig_keys[i]);

@@ -157,6 +157,8 @@ static bool *find_forced(const struct zone_work *w)
         if (z != SIZE_MAX)
             is_forced[z] = true;
     }
+    for (size_t z = 0; w->wish->n_versions > 0 && z < w->g->config->n_zones; z++)
+        is_forced[z] |= generation_find_version(w->wish, w->g->config->zones[z].name) != NULL;
     return is_forced;
 }
 
@@ -164,14 +166,16 @@ static bool *find_forced(const struct zone_work *w)
 static bool is_as_before(const struct zone_work *w, size_t zone, const struct shared_zone *fresh)
 {
     const struct shared_zone *old = find_served(w, zone);
-    const char *path = w->g->config->zones[zone].path;
+    const struct config_zone *now = &w->g->config->zones[zone], *before;
 
     if (w->old[zone] == SIZE_MAX)
         return false;
     if (w->wish->path == NULL) /* not asked about, broken or not */
         return true;
-    return old != NULL && strcmp(w->previous->config->zones[w->old[zone]].path, path) == 0 &&
-           has_same_services(old, fresh) && zone_is_unchanged(old->zone);
+    before = &w->previous->config->zones[w->old[zone]];
+    return old != NULL && strcmp(before->path, now->path) == 0 &&
+           generation_is_copy(before) == generation_is_copy(now) && has_same_services(old, fresh) &&
+           (generation_is_copy(now) || zone_is_unchanged(old->zone));
 }
 
 /* Signed, or no longer: that is not the data's business, but the zone is another one. */
@@ -231,7 +235,10 @@ static void load_zone(struct zone_work *w, size_t zone)
                                  .signer = w->g->signers[zone],
                                  .previous = old != NULL ? old->zone : NULL};
 
-    if (w->g->is_read[zone])
+    if (w->g->is_read[zone] && generation_is_copy(c))
+        shared->zone =
+            generation_load_copy(&source, w->wish, &w->g->stored[zone], &w->errors[zone]);
+    else if (w->g->is_read[zone])
         shared->zone = zone_load(&source, &w->errors[zone]);
     else
         shared->zone = zone_resign(old->zone, source.signer);
@@ -313,7 +320,7 @@ static void check_serial(struct zone_work *w, size_t zone)
     bool is_back, has_changed;
     char *words;
 
-    if (old == NULL || c->serial == CONFIG_SERIAL_ANY)
+    if (old == NULL || c->serial == CONFIG_SERIAL_ANY || !zone_is_available(now))
         return;
     check_served_serial(w, zone, old->zone);
     is_back = now->file_serial != before;
@@ -376,7 +383,7 @@ static struct outcome settle_broken(struct zone_work *w, size_t zone, struct err
         g->zones[zone] = old;
         atomic_fetch_add(&old->refs, 1);
     } else {
-        g->zones[zone]->zone = zone_new_unavailable(c->name);
+        g->zones[zone]->zone = zone_new_unavailable(c->name, ZONE_BROKEN);
     }
     return OUTCOME_OK;
 }
@@ -421,7 +428,8 @@ void generation_take_faults(struct generation *g, struct errors *errors)
 static struct outcome check_any_available(const struct generation *g)
 {
     for (size_t z = 0; z < g->config->n_zones; z++)
-        if (g->zones[z]->zone == NULL || zone_is_available(g->zones[z]->zone))
+        if (g->zones[z]->zone == NULL || zone_is_available(g->zones[z]->zone) ||
+            generation_is_copy(&g->config->zones[z]))
             return OUTCOME_OK;
     return g->config->n_zones > 0 ? OUTCOME_FAILED : OUTCOME_OK;
 }
@@ -462,6 +470,7 @@ struct outcome generation_load_zones(struct generation *g, const struct generati
     g->zone_array = base_zalloc(n, sizeof(g->zone_array[0]));
     g->faults = base_zalloc(n, sizeof(g->faults[0]));
     g->is_read = base_zalloc(n, sizeof(g->is_read[0]));
+    g->stored = base_zalloc(n, sizeof(g->stored[0]));
     plan(&w, &homes);
     g->homes = homes.home;
     free_homes(&homes);
@@ -484,7 +493,9 @@ void generation_free_zones(struct generation *g)
     for (size_t z = 0; g->zones != NULL && z < g->config->n_zones; z++) {
         release_zone(g->zones[z]);
         release_fault(g->faults[z]);
+        free(g->stored[z].damage);
     }
+    free(g->stored);
     free(g->zones);
     free(g->zone_array);
     free(g->faults);

@@ -22,7 +22,8 @@ enum {
     OPTION_REASON = 4,
     OPTION_ALGORITHM = 8,
     OPTION_ABORT = 16,
-    OPTION_LIFETIME = 32
+    OPTION_LIFETIME = 32,
+    OPTION_FULL = 64
 };
 
 struct call {
@@ -186,6 +187,18 @@ static enum gslbctl_exit run_reload(struct call *call)
     return ask_for_text(call, &request, RELOAD_MS);
 }
 
+static enum gslbctl_exit run_refresh(struct call *call)
+{
+    Gslb__RefreshRequest refresh = GSLB__REFRESH_REQUEST__INIT;
+    Gslb__Request request = GSLB__REQUEST__INIT;
+
+    refresh.zone = call->args[0];
+    refresh.is_full = (call->options & OPTION_FULL) != 0;
+    request.action_case = GSLB__REQUEST__ACTION_REFRESH;
+    request.refresh = &refresh;
+    return ask_for_text(call, &request, ANSWER_MS);
+}
+
 static enum gslbctl_exit run_keys(struct call *call)
 {
     Gslb__StatusRequest status = GSLB__STATUS_REQUEST__INIT;
@@ -314,6 +327,12 @@ static const struct command commands[] = {
      "file:line:column. A zone that is broken keeps its running version, and the rest is taken.\n"
      "Exit code 1: refused, or a zone is broken.\n",
      0},
+    {"refresh", "ZONE [--full]", 1, OPTION_FULL, run_refresh,
+     "ask a zone's primaries whether they have a newer version",
+     "  --full   transfer all of it (AXFR), whatever its serial\n\n"
+     "It does not wait for them: status tells what became of it.\n"
+     "Exit code 1: no such zone, or it has no primaries.\n",
+     0},
     {"keys", "[ZONE] [--json]", 1, OPTION_JSON, run_keys,
      "the keys of signed zones, and what is to be done about them",
      "  --json    one JSON object: zones[name, keys[tag, role, algorithm, state, since_s, next,\n"
@@ -402,7 +421,8 @@ static const struct {
     unsigned option;
 } option_names[] = {{"--json", OPTION_JSON},     {"--watch", OPTION_WATCH},
                     {"--reason", OPTION_REASON}, {"--algorithm", OPTION_ALGORITHM},
-                    {"--abort", OPTION_ABORT},   {"--lifetime", OPTION_LIFETIME}};
+                    {"--abort", OPTION_ABORT},   {"--lifetime", OPTION_LIFETIME},
+                    {"--full", OPTION_FULL}};
 
 static bool is_usage_right(const struct call *call, const struct command *c)
 {
@@ -452,6 +472,7 @@ enum {
     LONG_ALGORITHM,
     LONG_ABORT,
     LONG_LIFETIME,
+    LONG_FULL,
     LONG_HELP
 };
 
@@ -495,6 +516,9 @@ static void take_option(struct call *call, int option)
         call->options |= OPTION_LIFETIME;
         call->lifetime = optarg;
         break;
+    case LONG_FULL:
+        call->options |= OPTION_FULL;
+        break;
     case LONG_HELP:
         call->wants_help = true;
         break;
@@ -521,6 +545,7 @@ static struct call read_arguments(int argc, char **argv)
         {"algorithm", required_argument, NULL, LONG_ALGORITHM},
         {"abort", no_argument, NULL, LONG_ABORT},
         {"lifetime", required_argument, NULL, LONG_LIFETIME},
+        {"full", no_argument, NULL, LONG_FULL},
         {"help", no_argument, NULL, LONG_HELP},
         {"version", no_argument, NULL, 'V'},
         {0},

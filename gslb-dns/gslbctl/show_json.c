@@ -202,6 +202,19 @@ static void service(struct json *j, const Gslb__ServiceStatus *s)
     json_close_object(j);
 }
 
+static void copy(struct json *j, const Gslb__CopyStatus *c)
+{
+    json_open_object(j, "copy");
+    json_string(j, "state", c->state);
+    json_string(j, "primary", c->primary[0] ? c->primary : NULL);
+    json_string(j, "error", c->error[0] ? c->error : NULL);
+    json_i64(j, "confirmed_s", c->confirmed_s);
+    json_i64(j, "refresh_in_s", c->refresh_in_s);
+    json_i64(j, "expires_in_s", c->expires_in_s);
+    json_bool(j, "is_saved", c->is_saved);
+    json_close_object(j);
+}
+
 static void zone(struct json *j, const Gslb__ZoneStatus *z)
 {
     json_open_object(j, NULL);
@@ -214,6 +227,8 @@ static void zone(struct json *j, const Gslb__ZoneStatus *z)
     json_string(j, "error", z->error[0] ? z->error : NULL);
     json_bool(j, "is_missing", z->is_missing);
     json_keys(j, z);
+    if (z->copy != NULL)
+        copy(j, z->copy);
     json_close_object(j);
 }
 

@@ -192,6 +192,34 @@ static void show_signing(struct table *t, const Gslb__ZoneStatus *z)
     text_free(&keys);
 }
 
+static void add_wait(struct text *t, const char *what, int64_t in_s)
+{
+    char age[TEXT_SHORT];
+
+    text_addf(t, ", %s in %s", what, table_age((uint64_t)in_s * 1000, age));
+}
+
+/* "copy of 192.0.2.1:53: fresh, refresh in 50m, expires in 13d" */
+static void show_copy(struct table *t, const Gslb__CopyStatus *c)
+{
+    bool is_good = c->error[0] == '\0' && c->is_saved, is_served = c->expires_in_s > 0;
+    struct text line = {0};
+
+    text_addf(&line, "copy%s%s: %s", c->primary[0] ? " of " : "", c->primary, c->state);
+    if (c->refresh_in_s > 0)
+        add_wait(&line, "refresh", c->refresh_in_s);
+    if (is_served)
+        add_wait(&line, "expires", c->expires_in_s);
+    else
+        text_adds(&line, ", answered SERVFAIL");
+    if (is_served && !c->is_saved)
+        text_adds(&line, ", not on disk");
+    if (c->error[0] != '\0')
+        text_addf(&line, "; %s", c->error);
+    table_cell(t, 4, is_good ? TABLE_PLAIN : is_served ? TABLE_YELLOW : TABLE_RED, "%s", line.p);
+    text_free(&line);
+}
+
 static void show_zones(const Gslb__StatusReply *s, const struct view *view, struct text *out)
 {
     static const char *const names[] = {"ZONE", "SERIAL", "NAMES", "RECORDS", ""};
@@ -213,6 +241,8 @@ static void show_zones(const Gslb__StatusReply *s, const struct view *view, stru
         if (z->error[0] != '\0')
             table_cell(&t, 4, TABLE_RED, "%s: %s",
                        z->is_missing ? "answered SERVFAIL" : "newer version refused", z->error);
+        else if (z->copy != NULL)
+            show_copy(&t, z->copy);
         else if (z->n_keys > 0)
             show_signing(&t, z);
     }

@@ -51,6 +51,7 @@ struct node {
     struct event *signals;
     struct renewal *renewal;
     struct notify *notify;
+    struct secondary *secondary;
     int signal_fd;
     struct load *load; /* under way */
     uint64_t *tickets; /* operators that wait for it */
@@ -88,66 +89,29 @@ static struct outcome take_generation(struct node *n, struct generation *fresh,
                                       struct errors *errors)
 {
     const struct config *config = generation_config(fresh);
-    struct control_change *change = control_prepare(n->control, config, errors);
+    struct control_change *change;
+    SSL_CTX *tls;
 
-    if (change == NULL)
+    if (has_failed(copies_prepare(config, &tls, errors)))
         return OUTCOME_FAILED;
+    change = control_prepare(n->control, config, errors);
+    if (change == NULL) {
+        SSL_CTX_free(tls);
+        return OUTCOME_FAILED;
+    }
     if (n->server != NULL && has_failed(listens_update(n->server, config, errors))) {
         control_discard(change);
+        SSL_CTX_free(tls);
         return OUTCOME_FAILED;
     }
     n->loaded_at_s = clock_wall_s();
     control_commit(n->control, change);
     put_generation(n, fresh);
+    copies_update(n->secondary, fresh, worlds_newest(n->worlds), tls);
+    SSL_CTX_free(tls);
     if (n->server != NULL)
         listens_update_xdp(n->xdp, n->server, config, errors);
     return OUTCOME_OK;
-}
-
-static void add_count(struct text *t, size_t n, const char *what)
-{
-    text_addf(t, ", %zu %s%s", n, what, n == 1 ? "" : "s");
-}
-
-/* "example.com (serial 7, 5 names, 9 records)" for each zone that was asked for. */
-static void describe_zones(const struct node *n, const struct load *load, struct text *t)
-{
-    for (size_t i = 0; i < load->wish.n_zones; i++) {
-        size_t zone = generation_find_zone(n->generation, load->wish.zones[i]);
-        const struct zone *z;
-
-        if (zone == SIZE_MAX) /* a reload that came between has removed it */
-            continue;
-        z = generation_zone(n->generation, zone);
-        text_addf(t, "%s%s (serial %u, %zu names, %zu records)", i > 0 ? ", " : "",
-                  generation_config(n->generation)->zones[zone].name, z->serial, z->n_names,
-                  z->n_records);
-    }
-    text_adds(t, "\n");
-}
-
-/* For the operator who asked: what was taken, and what it was warned of. */
-static char *describe_reload(const struct node *n, const struct load *load, int64_t took_ms)
-{
-    const struct config *c = generation_config(n->generation);
-    char took[TEXT_SHORT], *warned = errors_to_string(&load->errors);
-    struct text t = {0};
-
-    text_addf(&t, "reloaded in %s: ", text_format_duration_ms((uint64_t)took_ms, took));
-    if (load->wish.is_full) {
-        text_addf(&t, "%zu zone%s (%zu changed)", c->n_zones, c->n_zones == 1 ? "" : "s",
-                  generation_fresh_zones(n->generation));
-        add_count(&t, c->n_services, "service");
-        add_count(&t, c->n_regions, "region");
-        add_count(&t, c->n_edges, "edge");
-        text_adds(&t, "\n");
-    } else {
-        describe_zones(n, load, &t);
-    }
-    faults_describe(n->generation, &t);
-    text_adds(&t, warned);
-    free(warned);
-    return t.p;
 }
 
 static void start_load(struct node *n);
@@ -177,7 +141,7 @@ static char *finish_taken(struct node *n, const struct load *load)
              generation_broken_zones(n->generation), c->n_services, c->n_regions, c->n_edges,
              took_ms);
     faults_log(n->generation);
-    return describe_reload(n, load, took_ms);
+    return wish_describe(&load->wish, n->generation, &load->errors, took_ms);
 }
 
 static char *finish_refused(struct node *n, struct load *load)
@@ -204,9 +168,10 @@ static bool take_load(struct node *n, struct load *load)
     return true;
 }
 
-static bool is_only_renewal(const struct wish *w)
+/* Nobody asked for it but this node. */
+static bool is_quiet(const struct wish *w)
 {
-    return w->is_renewal && !w->is_full && w->n_zones == 0;
+    return !w->is_full && w->n_zones == 0;
 }
 
 static void finish_load(struct node *n, struct load *load)
@@ -214,9 +179,15 @@ static void finish_load(struct node *n, struct load *load)
     bool is_taken = take_load(n, load);
     char *text;
 
-    if (is_taken && is_only_renewal(&load->wish)) {
+    if (!is_taken && load->wish.is_full)
+        wish_take_versions(&n->wish, &load->wish); /* they are not to blame */
+    else
+        copies_loaded(n->secondary, &load->wish, is_taken ? n->generation : NULL);
+    if (is_taken && is_quiet(&load->wish)) {
         node_log_errors(&load->errors);
-        log_info("sign", "renewed took_ms=%" PRId64, clock_mono_ms() - load->began_ms);
+        faults_log(n->generation);
+        if (load->wish.is_renewal)
+            log_info("sign", "renewed took_ms=%" PRId64, clock_mono_ms() - load->began_ms);
         return;
     }
     if (load->wish.is_full) { /* what was refused stays refused when only zones are read */
@@ -269,7 +240,9 @@ static void *load_main(void *arg)
     load->fresh = generation_reload(
         &(struct generation_wish){.path = load->wish.is_full ? load->node->path : NULL,
                                   .zones = (const char *const *)load->wish.zones,
-                                  .n_zones = load->wish.n_zones},
+                                  .n_zones = load->wish.n_zones,
+                                  .versions = load->wish.versions,
+                                  .n_versions = load->wish.n_versions},
         load->node->generation, &load->errors);
     loop_post(load->node->loop, on_loaded, load);
     return NULL;
@@ -282,7 +255,7 @@ static void start_load(struct node *n)
 
     if (n->load != NULL || wish_is_empty(&n->wish))
         return;
-    if (!is_only_renewal(&n->wish)) {
+    if (!is_quiet(&n->wish)) {
         state = base_printf("RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_mono_us());
         daemon_notify(state);
         free(state);
@@ -305,23 +278,26 @@ static void on_renewal_due(void *arg)
     start_load(n);
 }
 
-static void refuse_zone(struct node *n, uint64_t ticket, const char *name)
+static void on_version(void *arg, const char *zone, struct replica *version)
 {
-    char *why = base_printf("no zone '%s' in the configuration that runs", name);
+    struct node *n = arg;
 
-    control_finish_reload(n->control, ticket, false, why);
-    free(why);
+    wish_add_version(&n->wish, zone, version);
+    start_load(n);
 }
 
 static void on_reload(void *arg, uint64_t ticket, char *const *zones, size_t n_zones)
 {
     struct node *n = arg;
+    struct text why = {0};
 
-    for (size_t i = 0; i < n_zones; i++)
-        if (generation_find_zone(n->generation, zones[i]) == SIZE_MAX) {
-            refuse_zone(n, ticket, zones[i]);
-            return;
-        }
+    for (size_t i = 0; i < n_zones; i++) {
+        if (!has_failed(wish_check_zone(n->generation, zones[i], &why)))
+            continue;
+        control_finish_reload(n->control, ticket, false, why.p);
+        text_free(&why);
+        return;
+    }
     n->wish.is_full |= n_zones == 0;
     for (size_t i = 0; i < n_zones; i++)
         wish_add_zone(&n->wish, zones[i]);
@@ -373,6 +349,7 @@ static void on_status(void *arg, struct arena *arena, struct control_status *out
                                                 .error = faults_of_zone(n->generation, i, arena),
                                                 .is_missing = !zone_is_available(z)};
         zones[i].n_keys = keys_describe(n->generation, i, arena, &zones[i].keys);
+        zones[i].copy = copies_describe(n->secondary, &c->zones[i], arena);
     }
     for (size_t s = 0; s < c->n_services; s++) {
         const struct world_service_view *view = &worlds_newest(n->worlds)->views[s];
@@ -404,6 +381,14 @@ static struct outcome on_roll(void *arg, const struct control_roll *roll, struct
     return OUTCOME_OK;
 }
 
+static struct outcome on_refresh(void *arg, const char *zone, bool is_full, struct text *done,
+                                 struct text *error)
+{
+    struct node *n = arg;
+
+    return copies_refresh(n->secondary, n->generation, zone, is_full, done, error);
+}
+
 static void write_gauge(struct text *out, const char *name, const char *help, double value)
 {
     metrics_write_head(out, name, "gauge", help);
@@ -419,6 +404,7 @@ static void on_metrics(void *arg, struct text *out)
     metrics_write(&n->metrics, out);
     transfer_write_metrics(out);
     notify_write_metrics(n->notify, out);
+    copies_write_metrics(n->secondary, generation_config(n->generation), out);
     listens_write_metrics(n->server, out);
     xdp_write_metrics(n->xdp, out);
     write_gauge(out, "gslb_dns_loaded_timestamp_seconds", "When the configuration was loaded.",
@@ -490,6 +476,7 @@ struct node *node_start(const char *path, struct errors *errors)
         .explain = on_explain,
         .status = on_status,
         .roll = on_roll,
+        .refresh = on_refresh,
         .find_challenge = on_find_challenge,
         .metrics = on_metrics,
     };
@@ -510,8 +497,9 @@ struct node *node_start(const char *path, struct errors *errors)
     ensure(n->signals != NULL && event_add(n->signals, NULL) == 0);
     n->renewal = renewal_new(loop_base(n->loop), on_renewal_due, n);
     n->notify = notify_new(loop_base(n->loop));
+    n->secondary = secondary_new(n->loop, &(struct secondary_hooks){n, on_version});
     n->control = control_new(n->loop, &hooks);
-    n->worlds = worlds_new(n->loop, n->control, &n->slot);
+    n->worlds = worlds_new(n->loop, n->control, n->secondary, &n->slot);
     if (first == NULL || has_failed(take_generation(n, first, errors))) {
         generation_free(first);
         node_stop(n);
@@ -540,6 +528,7 @@ void node_stop(struct node *n)
         xdp_free(n->xdp);
     if (n->server != NULL)
         net_server_stop(n->server);
+    secondary_free(n->secondary);
     control_free(n->control);
     worlds_free(n->worlds);
     if (n->load != NULL) {
@@ -568,6 +557,7 @@ struct outcome node_check(const char *path, struct errors *errors)
     if (g == NULL)
         return OUTCOME_FAILED;
     control_check(generation_config(g), errors);
+    copies_check(generation_config(g), errors);
     generation_take_faults(g, errors);
     is_refused = has_failed(listens_check(generation_config(g), errors));
     generation_free(g);

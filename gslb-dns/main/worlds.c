@@ -30,6 +30,7 @@ struct worlds {
     struct loop *loop;
     struct control *control;
     struct snapshot_slot *slot;
+    struct secondary *secondary;
     struct event *begin;
     const struct generation *generation; /* of the world that is published; NULL: none is */
     struct world *world;
@@ -79,6 +80,7 @@ static void make(struct making *m)
         malloc_trim(0); /* a load needs for a moment more than what comes of it */
     }
     m->world = generation_make_world(m->generation, m->health, m->number);
+    m->world->secondary = m->worlds->secondary;
     m->view = challenge_view(m->generation, m->challenges, m->world, m->previous);
     m->world->acme = acme_view_overlay(m->view);
     if (acme_view_zones(m->view) != NULL)
@@ -152,13 +154,15 @@ static void on_begin(evutil_socket_t fd, short what, void *arg)
 
 /* ---- What the node asks for ---- */
 
-struct worlds *worlds_new(struct loop *loop, struct control *control, struct snapshot_slot *slot)
+struct worlds *worlds_new(struct loop *loop, struct control *control, struct secondary *secondary,
+                          struct snapshot_slot *slot)
 {
     struct worlds *w = base_zalloc(1, sizeof(*w));
 
     w->loop = loop;
     w->control = control;
     w->slot = slot;
+    w->secondary = secondary;
     w->begin = event_new(loop_base(loop), -1, 0, on_begin, w);
     ensure(w->begin != NULL);
     return w;

@@ -99,6 +99,16 @@ struct tsig_key *tsig_key_new(const struct wire_name *name, const char *algorith
     return k;
 }
 
+struct tsig_key *tsig_key_dup(const struct tsig_key *k)
+{
+    struct tsig_key *copy = base_alloc(sizeof(*copy));
+
+    *copy = *k;
+    copy->mac = EVP_MAC_CTX_dup(k->mac);
+    ensure(copy->mac != NULL);
+    return copy;
+}
+
 void tsig_key_free(struct tsig_key *k)
 {
     if (k == NULL)

@@ -38,7 +38,8 @@ struct tsig_key;
 /* algorithm: "hmac-sha256" and the like; NULL when it is none of those in tsig_algorithms. */
 struct tsig_key *tsig_key_new(const struct wire_name *name, const char *algorithm,
                               const uint8_t *secret, size_t n);
-void tsig_key_free(struct tsig_key *k);
+struct tsig_key *tsig_key_dup(const struct tsig_key *k);
+void tsig_key_free(struct tsig_key *k); /* NULL: nothing */
 const struct wire_name *tsig_key_name(const struct tsig_key *k);
 const char *tsig_key_algorithm(const struct tsig_key *k);
 

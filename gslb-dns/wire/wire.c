@@ -98,6 +98,48 @@ bool wire_skip_name(struct reader *r, const uint8_t *packet)
     }
 }
 
+/* Each pointer leads before the place where the part that it ends began (RFC 1035 section 4.1.4),
+ * so that there can be no loop. */
+size_t wire_unpack_name(struct reader *r, const uint8_t *packet, uint8_t out[WIRE_NAME_MAX])
+{
+    struct reader part = *r;
+    size_t part_at = (size_t)(r->p - packet), n = 0;
+    bool has_left = false; /* r is where the name ends in place */
+
+    for (;;) {
+        uint8_t length = reader_u8(&part);
+        const uint8_t *label;
+        size_t target;
+
+        if (part.is_bad)
+            return 0;
+        if (length >= POINTER_MARK) {
+            target = (size_t)(length & LABEL_MAX) << 8 | reader_u8(&part);
+            if (part.is_bad || target >= part_at)
+                return 0;
+            if (!has_left)
+                r->p = part.p;
+            has_left = true;
+            part = reader_of(packet + target, (size_t)(r->end - packet) - target);
+            part_at = target;
+            continue;
+        }
+        if (length > LABEL_MAX || n + 1 + length > WIRE_NAME_MAX - (length > 0))
+            return 0;
+        label = reader_take(&part, length);
+        if (label == NULL)
+            return 0;
+        out[n] = length;
+        memcpy(out + n + 1, label, length);
+        n += 1u + length;
+        if (length == 0)
+            break;
+    }
+    if (!has_left)
+        r->p = part.p;
+    return n;
+}
+
 static bool is_zero_beyond(const uint8_t *address, unsigned bits)
 {
     return bits % 8 == 0 || (uint8_t)(address[bits / 8] << bits % 8) == 0;

@@ -145,6 +145,8 @@ bool wire_name_is_below(const struct wire_name *name, const struct wire_name *pa
  */
 struct reader;
 MUST_USE bool wire_skip_name(struct reader *r, const uint8_t *packet);
+/* Reads such a name, its letters' case kept, and steps over it; the length, 0: not a name. */
+size_t wire_unpack_name(struct reader *r, const uint8_t *packet, uint8_t out[WIRE_NAME_MAX]);
 /* "A", "TYPE65280" */
 const char *wire_type_format(uint16_t type, char buf[16]);
 

@@ -99,6 +99,8 @@ struct world_zone {
     size_t number;                     /* in the configuration */
     const struct world_peer *transfer; /* may transfer it from here */
     size_t n_transfer;
+    const struct world_peer *notifiers;  /* whose NOTIFY is taken: a copy's primaries, and others */
+    size_t n_notifiers;                  /* 0: it is nobody's copy */
     const struct zone_service *services; /* the steered names in it */
     size_t n_services;
     bool omits_steered;            /* from transfers */
@@ -125,6 +127,7 @@ struct world {
     size_t n_zones;
     const struct tsig_key *const *tsig_keys;
     size_t n_tsig_keys;
+    struct secondary *secondary;          /* whom answer tells of NOTIFYs; NULL: nobody */
     uint16_t udp_payload_bytes;           /* the largest UDP answer, and what we announce */
     const char *nsid;                     /* answers a NSID request (RFC 5001); NULL: not told */
     const char *chaos_version, *chaos_id; /* answer class CHAOS (RFC 4892); NULL: REFUSED */

@@ -436,7 +436,7 @@ struct zone *zone_load(const struct zone_source *from, struct errors *errors)
     d.services = from->services;
     d.n_services = from->n_services;
     d.progress = from->progress;
-    read_zone_file(&d, from->path);
+    read_zone(&d, from);
     if (from->signer != NULL)
         draft_strip(&d);
     if (d.n_files > 0)

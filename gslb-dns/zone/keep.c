@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-struct zone *zone_new_unavailable(const char *name)
+struct zone *zone_new_unavailable(const char *name, enum zone_absence why)
 {
     uint64_t hashes[WIRE_LABELS_MAX + 1];
     struct zone *z = base_zalloc(1, sizeof(*z));
@@ -22,6 +22,7 @@ struct zone *zone_new_unavailable(const char *name)
     x->base = (const uint8_t *)node;
     x->max_labels = z->apex.n_labels;
     z->refs = 1;
+    z->absence = why;
     z->index = x;
     z->root = node;
     z->memory = node;

@@ -10,15 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* One letter per field: 4 6 addresses, n name, 2 sixteen bits, u 32 bits, p a period, t strings to
- * the end. NULL: ldns reads the text, we only know where the name stands. */
-struct format {
-    struct rdata_layout layout;
-    const char *fields;
-    const char *labels[7];
-};
-
-static const struct format formats[] = {
+static const struct rdata_format formats[] = {
     {{WIRE_A, 0, 0, false, false}, "4", {"IPv4 address"}},
     {{WIRE_AAAA, 0, 0, false, false}, "6", {"IPv6 address"}},
     {{WIRE_CNAME, 0, 1, true, false}, "n", {"target"}},
@@ -45,7 +37,7 @@ static const struct format formats[] = {
     {{99, 0, 0, false, false}, "t", {"text"}},                  /* SPF */
 };
 
-static const struct format *format_of(uint16_t type)
+const struct rdata_format *rdata_format(uint16_t type)
 {
     for (size_t i = 0; i < COUNT_OF(formats); i++) {
         if (formats[i].layout.type == type)
@@ -56,7 +48,7 @@ static const struct format *format_of(uint16_t type)
 
 const struct rdata_layout *rdata_layout(uint16_t type)
 {
-    const struct format *f = format_of(type);
+    const struct rdata_format *f = rdata_format(type);
 
     return f != NULL && f->layout.n_names > 0 ? &f->layout : NULL;
 }
@@ -69,6 +61,11 @@ static const ldns_rr_descriptor *descriptor_of(uint16_t type)
     const ldns_rr_descriptor *d = ldns_rr_descript(type);
 
     return d != NULL && d->_type == (ldns_rr_type)type && d->_name != NULL && type != 0 ? d : NULL;
+}
+
+bool rdata_has_text(uint16_t type)
+{
+    return descriptor_of(type) != NULL;
 }
 
 uint16_t rdata_type(struct str text)
@@ -137,7 +134,7 @@ static struct outcome complain_field(const struct rdata_context *c, const struct
 }
 
 static struct outcome parse_address(const struct rdata_context *c, const struct token *t,
-                                    const struct format *f, struct writer *out)
+                                    const struct rdata_format *f, struct writer *out)
 {
     unsigned family = f->fields[0] == '4' ? 4 : 6;
     struct ip ip;
@@ -164,7 +161,7 @@ static struct outcome parse_name_field(const struct rdata_context *c, const stru
 }
 
 static struct outcome parse_number(const struct rdata_context *c, const struct token *t,
-                                   const struct format *f, size_t field, struct writer *out)
+                                   const struct rdata_format *f, size_t field, struct writer *out)
 {
     char kind = f->fields[field];
     uint64_t max = kind == '2' ? UINT16_MAX : UINT32_MAX, value = 0;
@@ -211,7 +208,7 @@ static struct outcome parse_string(const struct rdata_context *c, const struct t
 }
 
 static struct outcome parse_field(const struct rdata_context *c, const struct token *t,
-                                  const struct format *f, size_t field, struct writer *out)
+                                  const struct rdata_format *f, size_t field, struct writer *out)
 {
     switch (f->fields[field]) {
     case '4':
@@ -245,7 +242,7 @@ static struct outcome complain_extra(const struct rdata_context *c, const struct
     return OUTCOME_FAILED;
 }
 
-static struct outcome parse_own(const struct rdata_context *c, const struct format *f,
+static struct outcome parse_own(const struct rdata_context *c, const struct rdata_format *f,
                                 const struct token *type_token, const struct entry *rest,
                                 struct writer *out)
 {
@@ -290,8 +287,7 @@ static bool take_strings(struct reader *r)
     return !r->is_bad;
 }
 
-/* Do these bytes have the fields of the type, so that all later steps may rely on it? */
-static bool has_format(const struct format *f, const uint8_t *bytes, size_t n)
+bool rdata_has_format(const struct rdata_format *f, const uint8_t *bytes, size_t n)
 {
     struct reader r = reader_of(bytes, n);
 
@@ -342,7 +338,7 @@ static int hex_digit(char c)
 static struct outcome parse_generic(const struct rdata_context *c, uint16_t type,
                                     const struct entry *rest, struct writer *out)
 {
-    const struct format *f = format_of(type);
+    const struct rdata_format *f = rdata_format(type);
     const uint8_t *begin = out->p;
     uint64_t length;
     int high = -1;
@@ -368,7 +364,7 @@ static struct outcome parse_generic(const struct rdata_context *c, uint16_t type
                       (size_t)(out->p - begin), high >= 0 ? " and a half" : "");
         return OUTCOME_FAILED;
     }
-    if (f != NULL ? !has_format(f, begin, length)
+    if (f != NULL ? !rdata_has_format(f, begin, length)
                   : descriptor_of(type) != NULL && !is_known_to_ldns(type, begin, length)) {
         char buf[16];
 
@@ -498,7 +494,7 @@ static struct outcome check_tokens(const struct rdata_context *c, uint16_t type,
 static struct outcome copy_rdata(const struct rdata_context *c, const ldns_rr *rr,
                                  const struct token *at, struct writer *out)
 {
-    const struct format *f = format_of((uint16_t)ldns_rr_get_type(rr));
+    const struct rdata_format *f = rdata_format((uint16_t)ldns_rr_get_type(rr));
     const uint8_t *begin = out->p;
     const char *why;
     uint8_t *wire = NULL;
@@ -510,7 +506,7 @@ static struct outcome copy_rdata(const struct rdata_context *c, const ldns_rr *r
     else
         out->is_full = true;
     LDNS_FREE(wire);
-    if (out->is_full || (f != NULL && !has_format(f, begin, (size_t)(out->p - begin)))) {
+    if (out->is_full || (f != NULL && !rdata_has_format(f, begin, (size_t)(out->p - begin)))) {
         scan_complain(c->source, at, c->errors, "the record does not fit into 65535 bytes");
         return OUTCOME_FAILED;
     }
@@ -550,7 +546,7 @@ static struct outcome parse_by_ldns(struct rdata_context *c, uint16_t type,
 struct outcome rdata_parse(struct rdata_context *c, uint16_t type, const struct token *type_token,
                            const struct entry *rest, struct writer *out)
 {
-    const struct format *f = format_of(type);
+    const struct rdata_format *f = rdata_format(type);
     char buf[16];
 
     if (rest->n > 0 && !rest->tokens[0].is_quoted && str_is(rest->tokens[0].s, "\\#"))

@@ -438,12 +438,27 @@ static struct outcome look_at_file(const char *path, struct stat *out)
     return S_ISREG(out->st_mode) ? OUTCOME_OK : OUTCOME_FAILED;
 }
 
+/* What was read of a file, or is the zone as a whole. */
+static void read_text(struct zone_reader *z, const struct zone_file *file, struct str text)
+{
+    struct draft *d = z->draft;
+    struct source s = {.file = (uint16_t)d->n_files, .line = 1};
+
+    BASE_GROW(d->files, d->n_files, d->files_cap);
+    d->files[d->n_files++] = *file;
+    s.path = file->path;
+    s.text = s.p = text.p;
+    s.end = text.p + text.n;
+    z->depth++;
+    if (!has_failed(check_text(z, &s)))
+        read_source(z, &s);
+    z->depth--;
+}
+
 static void read_file(struct zone_reader *z, const char *path, const struct source *from,
                       const struct token *at)
 {
-    struct draft *d = z->draft;
     struct zone_file file = {.path = NULL};
-    struct source s = {.file = (uint16_t)d->n_files, .line = 1};
     char *text;
     size_t n;
 
@@ -454,19 +469,19 @@ static void read_file(struct zone_reader *z, const char *path, const struct sour
         return;
     }
     file.path = base_strdup(path);
-    BASE_GROW(d->files, d->n_files, d->files_cap);
-    d->files[d->n_files++] = file;
-    s.path = file.path;
-    s.text = s.p = text;
-    s.end = text + n;
-    z->depth++;
-    if (!has_failed(check_text(z, &s)))
-        read_source(z, &s);
-    z->depth--;
+    read_text(z, &file, (struct str){text, n});
     free(text);
 }
 
-void read_zone_file(struct draft *d, const char *path)
+static void read_memory(struct zone_reader *z, const struct zone_source *from)
+{
+    struct zone_file file = {.path = base_strdup(from->path)};
+
+    file.as_read.st_size = (off_t)from->text.n; /* its effort */
+    read_text(z, &file, from->text);
+}
+
+void read_zone(struct draft *d, const struct zone_source *from)
 {
     struct zone_reader z = {.draft = d,
                             .errors = d->errors,
@@ -476,9 +491,12 @@ void read_zone_file(struct draft *d, const char *path)
                             .buffer = base_alloc(RDATA_MAX)};
 
     z.rdata = (struct rdata_context){.errors = d->errors, .origin = &z.origin};
-    read_file(&z, path, NULL, NULL);
+    if (from->text.p != NULL)
+        read_memory(&z, from);
+    else
+        read_file(&z, from->path, NULL, NULL);
     if (is_exhausted(&z))
-        errors_add(d->errors, (struct place){.file = path},
+        errors_add(d->errors, (struct place){.file = from->path},
                    "more than %d mistakes; the rest was not read", FAULTS_MAX);
     rdata_context_free(&z.rdata);
     free(z.buffer);

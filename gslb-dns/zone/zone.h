@@ -22,6 +22,7 @@
 #include "common/base/base.h"
 #include "common/error/error.h"
 #include "common/log/log.h"
+#include "common/text/text.h"
 #include "gslb-dns/sign/sign.h"
 #include "gslb-dns/wire/wire.h"
 
@@ -76,6 +77,12 @@ enum zone_denial {
 };
 struct zone_chain;
 
+/* Why a zone has no data. */
+enum zone_absence {
+    ZONE_BROKEN,      /* its file cannot be read, or has mistakes */
+    ZONE_UNREACHABLE, /* it is a copy, which has expired, or was not there yet */
+};
+
 /* A file that a zone was read from, and what it was like then. */
 struct zone_file;
 struct zone {
@@ -90,6 +97,7 @@ struct zone {
                         process: has the data changed? */
     size_t n_names, n_records, memory_bytes;
     const struct zone_index *index;
+    enum zone_absence absence; /* where it is not available */
     enum zone_denial denial;
     const struct zone_chain *chain; /* NULL: unsigned, or compact */
     struct sign_signer *signer;     /* with compact denial, else NULL */
@@ -111,6 +119,7 @@ struct zone_service {
 /* What is to be loaded; everything is borrowed for the call. */
 struct zone_source {
     const char *name, *path;
+    struct str text; /* NULL: path is read; else it is the zone, and path only names it */
     const struct zone_service *services;
     size_t n_services;
     struct progress *progress; /* NULL, or one that was started: it is told zone_effort in all */
@@ -169,6 +178,23 @@ bool zone_compare(const struct zone *old, const struct zone *now,
                   const struct zone_difference_sink *sink);
 /* Tells the SOA, as if it were new. */
 void zone_tell_soa(const struct zone *z, const struct zone_difference_sink *sink);
+/* A record as a message has it, for a line of a zone file. */
+struct zone_wire_record {
+    struct wire_name owner;
+    uint16_t type;
+    uint32_t ttl_s;
+    uint16_t rdata_bytes;
+    const uint8_t *rdata; /* uncompressed */
+};
+enum { ZONE_RDATA_MAX = 65535 };
+/* Takes the next record of a message, of class IN and a type that zones have. out borrows from the
+ * message and from buffer, ZONE_RDATA_MAX bytes. NULL, or what is wrong with it. */
+const char *zone_read_record(struct reader *r, const uint8_t *message, uint8_t *buffer,
+                             struct zone_wire_record *out);
+/* Adds one line that zone_load reads as the same record: "www.example.com. 300 IN A 192.0.2.1\n".
+ * What has no text that can be read back is written as RFC 3597 section 5 has it. */
+void zone_print_record(const struct zone_wire_record *record, struct text *out);
+
 /* How far loading this file will move a progress; what it includes comes on top. */
 uint64_t zone_effort(const char *path);
 /* A zone is counted: zone_load gives one reference. Whoever has one, or stands in a world that has,
@@ -177,7 +203,7 @@ const struct zone *zone_hold(const struct zone *z);
 void zone_release(const struct zone *z); /* NULL: nothing */
 /* Stands for a zone of which no version could be loaded: it has no name but its apex and no record,
  * so what is asked of it is ZONE_NODATA or ZONE_NXDOMAIN, and the answer to that is SERVFAIL. */
-struct zone *zone_new_unavailable(const char *name);
+struct zone *zone_new_unavailable(const char *name, enum zone_absence why);
 static inline bool zone_is_available(const struct zone *z)
 {
     return z->soa != NULL;

@@ -241,6 +241,8 @@ MUST_USE bool scan_generate(const struct entry *e, uint64_t i, struct text *line
 
 /* 0: no such type. Knows the mnemonics and TYPE65280. */
 uint16_t rdata_type(struct str text);
+/* Has a type a text form that is known here? */
+bool rdata_has_text(uint16_t type);
 /* The known type nearest to a misspelt one; NULL: nothing near. */
 const char *rdata_nearest_type(struct str text);
 
@@ -252,6 +254,18 @@ struct rdata_layout {
     bool is_compressible; /* RFC 3597 section 4 */
     bool is_target;       /* the name's addresses are additional data */
 };
+/* A type that is read and written here. One letter per field: 4 6 addresses, n name, 2 sixteen
+ * bits, u 32 bits, p a period, t strings to the end. NULL: ldns reads the text, we only know where
+ * the name stands. */
+struct rdata_format {
+    struct rdata_layout layout;
+    const char *fields;
+    const char *labels[7];
+};
+/* NULL: not one of those. */
+const struct rdata_format *rdata_format(uint16_t type);
+/* Do these bytes have the fields of the type, so that all later steps may rely on it? */
+MUST_USE bool rdata_has_format(const struct rdata_format *f, const uint8_t *bytes, size_t n);
 /* NULL: no names that matter. */
 const struct rdata_layout *rdata_layout(uint16_t type);
 /* The length of the uncompressed name at p, the final zero included. */
@@ -371,7 +385,7 @@ void draft_raise_serial(struct draft *d, const struct sign_signer *s, const stru
 /* --- read, check, build ------------------------------------------------------------------- */
 
 /* Reads the file and what it includes into the draft. */
-void read_zone_file(struct draft *d, const char *path);
+void read_zone(struct draft *d, const struct zone_source *from);
 /* Sorts each name's records by type, leaves out duplicates, gives each RRset one TTL, finds the
  * cuts, and reports what is wrong with the zone as a whole; what is missing only when the files
  * were read without a mistake. */

@@ -33,6 +33,8 @@ def copy_of(folder):
 
 @case_table({
     "example dns": ("gslb-dns", "examples/gslb-dns.yaml"),
+    "example of a primary": ("gslb-dns", "examples/primary.yaml"),
+    "example of its secondary": ("gslb-dns", "examples/secondary.yaml"),
     "example edge": ("edge-proxy", "examples/edge-proxy.yaml"),
     "quickstart dns": ("gslb-dns", "quickstart/gslb-dns.yaml"),
     "quickstart eu": ("edge-proxy", "quickstart/eu-west-1.yaml"),
