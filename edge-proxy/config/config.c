@@ -121,17 +121,9 @@ static void finish_check(struct check *k, struct config_check *check, struct pla
                    check->path == NULL ? "without a path" : "by HEAD");
 }
 
-/* The text has been checked. */
 static void finish_balance(struct config_balance *b)
 {
-    const char *space = strchr(b->hash_key != NULL ? b->hash_key : "path", ' ');
-
-    if (space != NULL) {
-        b->key = b->hash_key[0] == 'h' ? CONFIG_KEY_HEADER : CONFIG_KEY_COOKIE;
-        b->key_name = space + 1;
-    } else {
-        b->key = b->hash_key != NULL && b->hash_key[0] == 'c' ? CONFIG_KEY_CLIENT : CONFIG_KEY_PATH;
-    }
+    config_split_key(b->hash_key != NULL ? b->hash_key : "path", &b->key, &b->key_name);
 }
 
 /* An address is written in one way only, so that no other is taken for another origin. */

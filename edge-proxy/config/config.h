@@ -8,6 +8,7 @@
 
 #include "common/addr/addr.h"
 #include "common/arena/arena.h"
+#include "common/buckets/buckets.h"
 #include "common/error/error.h"
 #include "common/template/template.h"
 
@@ -176,6 +177,30 @@ struct config_pages {
     size_t n;
 };
 
+/* Networks that may come, or may not; none allowed: all may. */
+struct config_access {
+    const struct prefix *allowed, *denied;
+    size_t n_allowed, n_denied;
+};
+
+/* Requests of one key. */
+struct config_rate_limit {
+    const char *name;
+    enum config_hash_key key;
+    const char *key_name; /* of the field or cookie */
+    struct buckets_rate rate;
+    uint64_t id; /* the same over reloads */
+};
+
+/* What one client may do. A rate with token_us 0: anything. */
+struct config_clients {
+    uint32_t prefix_v4, prefix_v6; /* who counts as one client */
+    uint32_t max_connections;      /* open at once; 0: any number */
+    struct buckets_rate connections, handshakes, score;
+    const struct prefix *exempt, *denied;
+    size_t n_exempt, n_denied;
+};
+
 struct config_maintenance {
     bool is_on;
     struct config_page page; /* body.p NULL: the one for 503 */
@@ -192,6 +217,9 @@ struct config_route {
     struct template redirect; /* the Location */
     const char *replacement;  /* what the origin gets in place of prefix; NULL: prefix */
     struct config_field_rules request, response; /* the site's and its own */
+    struct config_access access;
+    const struct config_rate_limit *rate_limits;
+    size_t n_rate_limits;
     bool has_own_errors; /* origins' answers with a page of ours get its body */
     bool is_cached;
     uint32_t
@@ -201,6 +229,8 @@ struct config_route {
 
 struct config_site {
     const char *name;
+    uint32_t index;
+    struct config_access access;
     const char *const *hosts; /* lower case; "*.example.com" matches one or more labels; "*" any */
     size_t n_hosts;
     const struct config_route *routes; /* longest prefix first */
@@ -231,16 +261,18 @@ struct config_control {
 };
 
 struct config_limits {
-    uint32_t header_timeout_ms;       /* whole request head, absolute */
-    uint32_t handshake_ms;            /* of TLS, absolute */
-    uint32_t waiting_handshakes;      /* per worker; beyond them newcomers are refused, counted */
-    uint32_t keep_alive_ms;           /* idle between requests */
-    uint32_t body_idle_ms;            /* no progress of a body, either direction */
-    uint32_t tunnel_idle_ms;          /* no byte in either direction of an upgraded connection */
-    uint32_t min_rate_bytes;          /* per second, of a request's body; 0: any */
-    uint32_t head_bytes;              /* request head */
-    uint32_t max_connections;         /* per process; above it new ones are refused, counted */
-    uint32_t target_connections;      /* load report: what this edge should carry */
+    uint32_t header_timeout_ms;  /* whole request head, absolute */
+    uint32_t handshake_ms;       /* of TLS, absolute */
+    uint32_t waiting_handshakes; /* per worker; beyond them newcomers are refused, counted */
+    uint32_t keep_alive_ms;      /* idle between requests */
+    uint32_t body_idle_ms;       /* no progress of a body, either direction */
+    uint32_t tunnel_idle_ms;     /* no byte in either direction of an upgraded connection */
+    uint32_t min_rate_bytes;     /* per second, of a request's body; 0: any */
+    uint32_t min_send_bytes;     /* per second, of a response that is there to be sent; 0: any */
+    uint32_t max_lag_ms;         /* of a worker's loop, above which its load is high; 0: none */
+    uint32_t head_bytes;         /* request head */
+    uint32_t max_connections;    /* per process; above it new ones are refused, counted */
+    uint32_t target_connections; /* load report: what this edge should carry */
     uint32_t idle_origin_connections; /* kept, of the whole process */
     uint32_t drain_ms;                /* at shutdown: wait so long for open requests */
 };
@@ -272,6 +304,7 @@ struct config {
     struct config_cache cache;
     struct config_limits limits;
     struct config_http2 http2;
+    struct config_clients clients;
     struct config_control control;
     enum config_forwarded forwarded;
     const struct prefix *trusted; /* peers whose X-Forwarded-For and Forwarded are kept */

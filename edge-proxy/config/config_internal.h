@@ -23,6 +23,12 @@ struct file_page {
     struct place place;
 };
 
+struct file_rate_limit {
+    struct config_rate_limit limit; /* all but its key and id */
+    const char *by;
+    uint32_t burst; /* 0: not written */
+};
+
 struct file_route {
     struct config_route route; /* all but its pool and its templates */
     struct place place;
@@ -32,11 +38,14 @@ struct file_route {
     struct place redirect_place, replacement_place;
     int redirect_status; /* 0: none is written */
     struct file_field_rules request, response;
+    const struct file_rate_limit *rate_limits;
+    size_t n_rate_limits;
 };
 
 struct file_site {
     const char *name;
     struct place place;
+    struct config_access access;
     struct file_field_rules request, response;
     const struct file_page *pages;
     size_t n_pages;
@@ -91,6 +100,11 @@ extern const struct conf_struct config_resolver_schema;
 extern const struct conf_struct config_site_schema;
 extern const struct conf_struct config_tls_schema;
 extern const struct conf_struct config_page_schema;
+extern const struct conf_struct config_clients_schema;
+extern const struct conf_struct config_rate_limit_schema;
+
+/* "client", "header NAME" and the like, which config_check_hash_key has seen. */
+void config_split_key(const char *key, enum config_hash_key *kind, const char **name);
 
 /* sites.c: sites with their routes, once the pools are built. */
 void config_build_sites(struct check *k);

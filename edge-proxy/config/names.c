@@ -124,6 +124,17 @@ const char *config_check_hash_key(struct str key)
     return NULL;
 }
 
+void config_split_key(const char *key, enum config_hash_key *kind, const char **name)
+{
+    const char *space = strchr(key, ' ');
+
+    *name = space != NULL ? space + 1 : NULL;
+    if (space != NULL)
+        *kind = key[0] == 'h' ? CONFIG_KEY_HEADER : CONFIG_KEY_COOKIE;
+    else
+        *kind = key[0] == 'c' ? CONFIG_KEY_CLIENT : CONFIG_KEY_PATH;
+}
+
 /* RFC 9110 section 5.1, and none that edge-proxy must write itself. */
 const char *config_check_field_name(struct str name)
 {

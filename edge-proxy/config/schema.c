@@ -205,6 +205,32 @@ static const struct conf_field LIMITS_FIELDS[] = {
             "longer, is given up; off: one byte per body-idle is enough.",
     },
     {
+        .key = "min-send-rate",
+        .kind = CONF_BYTES,
+        .slot = CONF_ONE(struct file, config.limits.min_send_bytes),
+        .none = "off",
+        .preset = "100",
+        .min = "1",
+        .max = "1GiB",
+        .help =
+            "A visitor who takes a response slower than so many bytes per second, for body-idle "
+            "or longer, is cut off; off: one byte per body-idle is enough.",
+    },
+    {
+        .key = "max-lag",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct file, config.limits.max_lag_ms),
+        .none = "off",
+        .preset = "100ms",
+        .min = "10ms",
+        .max = "1m",
+        .help =
+            "When work waits longer than this on the whole, most new TLS handshakes are turned "
+            "away; at twice as much also requests that need an origin (503, or what is stale in "
+            "the cache), and when that lasts this edge reports itself overloaded, so that "
+            "visitors are sent elsewhere.",
+    },
+    {
         .key = "head-size",
         .kind = CONF_BYTES,
         .slot = CONF_ONE(struct file, config.limits.head_bytes),
@@ -448,6 +474,13 @@ static const struct conf_field TOP_FIELDS[] = {
         .slot = CONF_ONE(struct file, config.http2),
         .of = &HTTP2,
         .help = "HTTP/2 with visitors, on the listeners with tls.",
+    },
+    {
+        .key = "clients",
+        .kind = CONF_STRUCT,
+        .slot = CONF_ONE(struct file, config.clients),
+        .of = &config_clients_schema,
+        .help = "What one visitor may do.",
     },
     {
         .key = "control",

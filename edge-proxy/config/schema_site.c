@@ -194,6 +194,27 @@ static const struct conf_field ROUTE_FIELDS[] = {
             "come from, after and over what the site says.",
     },
     {
+        .key = "allow",
+        .kind = CONF_PREFIX,
+        .slot = CONF_LIST(struct file_route, route.access.allowed, route.access.n_allowed),
+        .help = "Networks that may come; others are answered 403. Absent: all may.",
+    },
+    {
+        .key = "deny",
+        .kind = CONF_PREFIX,
+        .slot = CONF_LIST(struct file_route, route.access.denied, route.access.n_denied),
+        .help = "Networks that may not come, also of those in allow.",
+    },
+    {
+        .key = "rate-limits",
+        .kind = CONF_STRUCT,
+        .slot = CONF_MAP(struct file_route, rate_limits, n_rate_limits),
+        .of = &config_rate_limit_schema,
+        .max_items = 8,
+        .help = "How many requests may come; more are answered 429 with Retry-After. Hits of the "
+                "cache count, too.",
+    },
+    {
         .key = "own-errors",
         .kind = CONF_BOOL,
         .slot = CONF_ONE(struct file_route, route.has_own_errors),
@@ -274,6 +295,18 @@ static const struct conf_field SITE_FIELDS[] = {
         .slot = CONF_MAP(struct file_site, pages, n_pages),
         .of = &config_page_schema,
         .help = "Bodies of the answers that edge-proxy makes itself for this site, by status.",
+    },
+    {
+        .key = "allow",
+        .kind = CONF_PREFIX,
+        .slot = CONF_LIST(struct file_site, access.allowed, access.n_allowed),
+        .help = "Networks that may come; others are answered 403. Absent: all may.",
+    },
+    {
+        .key = "deny",
+        .kind = CONF_PREFIX,
+        .slot = CONF_LIST(struct file_site, access.denied, access.n_denied),
+        .help = "Networks that may not come, also of those in allow.",
     },
     {
         .key = "maintenance",

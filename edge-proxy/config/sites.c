@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The second look at sites: hosts, routes, what is done to fields, pages. */
+#include "common/siphash/siphash.h"
 #include "edge-proxy/config/config_internal.h"
 
 #include <errno.h>
@@ -199,6 +200,38 @@ static void find_target(struct check *k, const struct file_route *from, struct c
                    out->prefix);
 }
 
+/* Reloads that leave a limit where it is leave its buckets as they are. */
+static uint64_t limit_id(const struct file_site *site, const char *prefix, const char *name)
+{
+    static const struct siphash_key seed = {0, 0};
+    struct text t = {0};
+    uint64_t id;
+
+    text_addf(&t, "%s %s %s", site->name, prefix, name);
+    id = siphash_24(&seed, t.p, t.n);
+    text_free(&t);
+    return id;
+}
+
+static void build_limits(struct check *k, const struct file_site *site,
+                         const struct file_route *from, struct config_route *out)
+{
+    struct config_rate_limit *limits =
+        arena_zalloc(k->arena, from->n_rate_limits * sizeof(*limits));
+
+    for (size_t i = 0; i < from->n_rate_limits; i++) {
+        const struct file_rate_limit *l = &from->rate_limits[i];
+
+        limits[i] = l->limit;
+        config_split_key(l->by != NULL ? l->by : "client", &limits[i].key, &limits[i].key_name);
+        if (l->burst != 0)
+            limits[i].rate.burst = l->burst;
+        limits[i].id = limit_id(site, out->prefix, limits[i].name);
+    }
+    out->rate_limits = limits;
+    out->n_rate_limits = from->n_rate_limits;
+}
+
 static void build_routes(struct check *k, const struct file_site *from, struct config_site *out)
 {
     struct config_route *routes = arena_zalloc(k->arena, from->n_routes * sizeof(*routes));
@@ -209,6 +242,7 @@ static void build_routes(struct check *k, const struct file_site *from, struct c
         routes[i] = r->route;
         routes[i].index = (uint32_t)k->config->n_routes++;
         find_target(k, r, &routes[i]);
+        build_limits(k, from, r, &routes[i]);
         routes[i].request = merge_rules(k, &from->request, &r->request);
         routes[i].response = merge_rules(k, &from->response, &r->response);
     }
@@ -256,6 +290,8 @@ static void build_site(struct check *k, size_t i, struct config_site *out, struc
     const char **names = arena_alloc(k->arena, (from->n_aliases + 1) * sizeof(*names));
 
     out->name = from->name;
+    out->index = (uint32_t)i;
+    out->access = from->access;
     out->hosts = names;
     out->is_redirect_https = from->is_redirect_https;
     out->pages = build_pages(k, from->pages, from->n_pages, &k->config->pages);

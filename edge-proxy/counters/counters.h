@@ -16,6 +16,7 @@
 #define EDGE_RESPONSES_ "edge_responses_total"
 #define EDGE_CACHE_ "edge_cache_total"
 #define EDGE_UPSTREAM_ "edge_upstream_errors_total"
+#define EDGE_MISCHIEF_ "edge_client_mischief_total"
 #define EDGE_TIMEOUTS_ "edge_client_timeouts_total"
 
 #define EDGE_GOAWAY_ "edge_http2_goaway_total"
@@ -45,6 +46,22 @@
     X(REFUSED_LIMIT, EDGE_REFUSED_ "{reason=\"limit\"}", "Connections refused.")                   \
     X(REFUSED_FILES, EDGE_REFUSED_ "{reason=\"no-files\"}", "Connections refused.")                \
     X(REFUSED_HANDSHAKES, EDGE_REFUSED_ "{reason=\"handshakes\"}", "Connections refused.")         \
+    X(REFUSED_DENIED, EDGE_REFUSED_ "{reason=\"denied\"}", "Connections refused.")                 \
+    X(REFUSED_CONNECTIONS, EDGE_REFUSED_ "{reason=\"client-connections\"}",                        \
+      "Connections refused.")                                                                      \
+    X(REFUSED_RATE, EDGE_REFUSED_ "{reason=\"client-rate\"}", "Connections refused.")              \
+    X(REFUSED_SCORE, EDGE_REFUSED_ "{reason=\"client-score\"}", "Connections refused.")            \
+    X(REFUSED_LOAD, EDGE_REFUSED_ "{reason=\"load\"}", "Connections refused.")                     \
+    X(MISCHIEF_MALFORMED, EDGE_MISCHIEF_ "{kind=\"malformed\"}", "What adds to clients' scores.")  \
+    X(MISCHIEF_HANDSHAKE, EDGE_MISCHIEF_ "{kind=\"handshake\"}", "What adds to clients' scores.")  \
+    X(MISCHIEF_SLOW, EDGE_MISCHIEF_ "{kind=\"slow\"}", "What adds to clients' scores.")            \
+    X(MISCHIEF_STRANGER, EDGE_MISCHIEF_ "{kind=\"unknown-host\"}",                                 \
+      "What adds to clients' scores.")                                                             \
+    X(MISCHIEF_FORBIDDEN, EDGE_MISCHIEF_ "{kind=\"forbidden\"}", "What adds to clients' scores.")  \
+    X(MISCHIEF_RATE, EDGE_MISCHIEF_ "{kind=\"rate\"}", "What adds to clients' scores.")            \
+    X(MISCHIEF_PROTOCOL, EDGE_MISCHIEF_ "{kind=\"protocol\"}", "What adds to clients' scores.")    \
+    X(SHED_FETCHES, "edge_shed_fetches_total",                                                     \
+      "Requests that were not forwarded because of too much load.")                                \
     X(ACCEPT_ERRORS, "edge_accept_errors_total", "accept() failed for another reason.")            \
     X(TLS_HANDSHAKES, "edge_tls_handshakes_total", "TLS handshakes completed.")                    \
     X(TLS_RESUMED, "edge_tls_resumed_total", "Of those, resumed by a ticket.")                     \

@@ -215,6 +215,14 @@ static int on_unknown_frame(nghttp2_session *session, void **payload, const nght
 /* ---- What nghttp2 tells of what went ---- */
 
 /* Not by its own wish but by ours, for something that the client did (MadeYouReset). */
+void h2_blame(struct h2 *h, enum guard_mischief what)
+{
+    struct request_worker *rw = h->hw->rw;
+
+    (void)guard_blame(request_worker_shared(rw)->guard, request_worker_generation(rw)->guard,
+                      h->hw->w, &h->client->ip, what);
+}
+
 static bool is_clients_error(uint32_t error)
 {
     return error != NGHTTP2_NO_ERROR && error != NGHTTP2_INTERNAL_ERROR &&
@@ -232,6 +240,8 @@ static void note_goaway(struct h2 *h, uint32_t error)
     }
     worker_count(h->hw->w, error == NGHTTP2_ENHANCE_YOUR_CALM ? COUNT_HTTP2_GOAWAY_ABUSE
                                                               : COUNT_HTTP2_GOAWAY_ERROR);
+    if (is_clients_error(error))
+        h2_blame(h, GUARD_PROTOCOL);
     h->is_ended = true;
 }
 

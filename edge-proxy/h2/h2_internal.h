@@ -111,6 +111,9 @@ static inline const struct config_limits *h2_limits(const struct h2 *h)
     return &request_worker_generation(h->hw->rw)->config->limits;
 }
 
+/* h2.c: adds to the client's score. */
+void h2_blame(struct h2 *h, enum guard_mischief what);
+
 /* stream.c */
 struct h2_stream *h2_stream_open(struct h2 *h, int32_t id);
 void h2_stream_close(struct h2_stream *st);

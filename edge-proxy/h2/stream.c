@@ -109,7 +109,7 @@ static bool is_client_slow(const struct h2_stream *st)
 {
     const struct h2 *h = st->h;
     const struct config_limits *limits = h2_limits(h);
-    uint64_t least = (uint64_t)limits->min_rate_bytes * limits->body_idle_ms / 1000;
+    uint64_t least = (uint64_t)limits->min_send_bytes * limits->body_idle_ms / 1000;
 
     if (nghttp2_session_get_stream_remote_window_size(h->session, st->id) <= 0)
         return true;
@@ -129,10 +129,12 @@ static void on_deadline(struct wheel_timer *t)
         return;
     if (clock == H2_CLOCK_BODY) {
         worker_count(h->hw->w, COUNT_TIMEOUT_BODY);
+        h2_blame(h, GUARD_SLOW);
         request_refuse_status(st->r, 408); /* RFC 9110 section 15.5.9 */
         h2_stream_look(st);
     } else if (is_client_slow(st)) {
         worker_count(h->hw->w, COUNT_TIMEOUT_SEND);
+        h2_blame(h, GUARD_SLOW);
         h2_stream_reset(st, NGHTTP2_CANCEL);
     } else {
         h2_stream_move_clock(st, clock, 0);
@@ -146,7 +148,9 @@ void h2_stream_move_clock(struct h2_stream *st, enum h2_stream_clock clock, size
     uint32_t ms = limits->body_idle_ms;
 
     if (st->clock == (uint8_t)clock)
-        ms = body_time_ms(&st->timer, n, limits->min_rate_bytes, ms);
+        ms = body_time_ms(&st->timer, n,
+                          clock == H2_CLOCK_BODY ? limits->min_rate_bytes : limits->min_send_bytes,
+                          ms);
     st->clock = (uint8_t)clock;
     st->sent_mark = st->h->bytes_sent;
     wheel_set(&st->h->hw->w->wheel, &st->timer, ms, on_deadline);

@@ -89,22 +89,30 @@ static void open_session(struct acceptor *a, int fd, const struct addr *peer)
 {
     struct generation *g = request_worker_generation(a->worker->requests);
     struct request_shared *shared = request_worker_shared(a->worker->requests);
+    struct ip ip = addr_ip(peer);
     SSL *ssl = NULL;
+    uint64_t ticket;
 
     if (atomic_load_explicit(&shared->connections, memory_order_relaxed) >=
         g->config->limits.max_connections) {
         refuse(a, fd);
         return;
     }
+    if (guard_admit(shared->guard, g->guard, a->worker->w, &ip, a->is_tls, &ticket) !=
+        GUARD_ADMITTED) {
+        close(fd);
+        return;
+    }
     if (a->is_tls) {
         ssl = g->tls != NULL ? tls_server_ssl(g->tls) : NULL;
         if (ssl == NULL) {
             worker_count(a->worker->w, COUNT_ACCEPT_ERRORS);
+            guard_leave(shared->guard, ticket);
             close(fd);
             return;
         }
     }
-    session_open(a->worker->sessions, fd, ssl, peer);
+    session_open(a->worker->sessions, fd, ssl, peer, ticket);
 }
 
 static void on_acceptable(evutil_socket_t listener, short what, void *arg)

@@ -110,6 +110,7 @@ static void start_workers(struct edge *e, unsigned n)
         worker_init(&w->flow, i, w->loop);
         w->requests = request_worker_new(&w->flow, &e->shared, e->generation);
         w->sessions = session_worker_new(w->requests);
+        guard_watch(e->shared.guard, &w->flow);
         e->listen_workers[i] = (struct listen_worker){&w->flow, w->requests, w->sessions};
     }
 }
@@ -128,6 +129,7 @@ static void stop_worker(void *arg)
 {
     struct edge_worker *w = arg;
 
+    guard_unwatch(request_worker_shared(w->requests)->guard, &w->flow);
     session_worker_free(w->sessions);
     request_worker_stop(w->requests);
     snapshot_reader_stop();
@@ -191,6 +193,7 @@ static void commit(struct edge *e, struct change *c)
     access_log_use(e->shared.log, config->access_log_path, c->log_fd);
     dial_store_set_limit(e->shared.idle_origins, config->limits.idle_origin_connections,
                          e->n_workers);
+    guard_set_lag(e->shared.guard, config->limits.max_lag_ms);
     cache_set_limits(e->shared.cache, config->cache.memory_bytes, config->cache.max_object_bytes);
     e->checks = upstream_checks_start(&e->flow, e->generation->pools, on_origin_change, e);
     listen_commit(e->listen, c->listen);
@@ -418,6 +421,7 @@ static struct edge *make_edge(const char *path, struct generation *g)
     e->report = report_new();
     e->shared.cache = cache_new(config->cache.memory_bytes, config->cache.max_object_bytes);
     e->shared.log = access_log_new();
+    e->shared.guard = guard_new(count_workers(config));
     e->shared.idle_origins = dial_store_new(&e->flow);
     e->shared.on_generation_unused = on_generation_unused;
     e->shared.arg = e;
@@ -496,6 +500,7 @@ void edge_stop(struct edge *e)
     loop_free(e->loop);
     access_log_free(e->shared.log, LOG_CLOSE_MS);
     cache_free(e->shared.cache);
+    guard_free(e->shared.guard);
     report_free(e->report);
     close(e->signal_fd);
     free(e->listen_workers);

@@ -46,6 +46,7 @@ struct generation *generation_load(const char *path, const struct generation *pr
     g->pools = upstream_pools_new(config, previous != NULL ? previous->pools : NULL, errors);
     g->routes = route_table_new(config);
     g->rules = rules_table_new(config);
+    g->guard = guard_rules_new(config);
     if (errors->n_errors == before)
         return g;
     generation_free(g);
@@ -58,6 +59,7 @@ void generation_free(struct generation *g)
         upstream_pools_free(g->pools);
     route_table_free(g->routes);
     rules_table_free(g->rules);
+    guard_rules_free(g->guard);
     tls_server_unref(g->tls);
     config_free(g->config);
     free(g);

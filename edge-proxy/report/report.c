@@ -48,11 +48,14 @@ static void judge(const struct report_sources *s, char out[VERDICT_TEXT])
         if (!state.is_open)
             snprintf(out, VERDICT_TEXT, "listener failed: %s", state.address);
     }
+    if (out[0] == '\0' && guard_is_overloaded(s->shared->guard, clock_mono_ms()))
+        snprintf(out, VERDICT_TEXT, "overloaded");
     for (size_t i = 0; i < c->n_sites && out[0] == '\0'; i++)
         for (size_t k = 0; k < c->sites[i].n_routes && out[0] == '\0'; k++) {
-            uint16_t pool = c->sites[i].routes[k].pool;
+            const struct config_route *route = &c->sites[i].routes[k];
+            uint16_t pool = route->pool;
 
-            if (!upstream_is_pool_up(s->generation->pools, pool))
+            if (route->redirect_status == 0 && !upstream_is_pool_up(s->generation->pools, pool))
                 snprintf(out, VERDICT_TEXT, "all origins down: pool %s", c->pools[pool].name);
         }
 }
@@ -330,6 +333,9 @@ void report_write_metrics(struct report *r, const struct report_sources *s, stru
     write_gauge(out, "edge_connections", "Client connections that are open.",
                 atomic_load(&s->shared->connections));
     write_gauge(out, "edge_workers", "Worker threads.", s->n_workers);
+    write_gauge(out, "edge_load_level",
+                "Of the busiest worker: 0 fine, 1 handshakes are shed, 2 fetches too.",
+                guard_highest_load(s->shared->guard));
     write_gauge(out, "edge_can_serve", "Whether this edge reports itself fit for visitors.",
                 verdict[0] == '\0');
     write_gauge(out, "edge_cpu_permille", "CPU use, of all CPUs this edge may use.",

@@ -185,7 +185,7 @@ static void write_own(struct request *r, struct writer *w)
     write_redirect(r, w);
     if (status == 405 || status == 204)
         http_write_known(w, FIELD_ALLOW, STR("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
-    if (status == 503)
+    if (status == 503 || status == 429)
         http_write_known_u64(w, FIELD_RETRY_AFTER,
                              r->retry_after_s != 0 ? r->retry_after_s : RETRY_AFTER_S);
     write_cache_status(r, w);

@@ -86,28 +86,10 @@ static struct str sent_host(const struct request *r)
 static bool find_hash_key(const struct request *r, const struct config_balance *b, uint64_t *key)
 {
     static const struct siphash_key seed = {0, 0};
-    const struct fields *f = &r->head.fields;
-    struct str s = {NULL, 0};
-    int line;
+    struct str s;
 
-    switch (b->key) {
-    case CONFIG_KEY_CLIENT:
-        s = (struct str){(const char *)r->client.ip.bytes, ip_bits(&r->client.ip) / 8};
-        break;
-    case CONFIG_KEY_PATH:
-        s = r->head.path;
-        break;
-    case CONFIG_KEY_HEADER:
-        line = fields_find_name(f, str_of(b->key_name));
-        if (line < 0)
-            return false;
-        s = f->v[line].value;
-        break;
-    case CONFIG_KEY_COOKIE:
-        if (!fields_find_cookie(f, str_of(b->key_name), &s))
-            return false;
-        break;
-    }
+    if (!request_find_key(r, b->key, b->key_name, &s))
+        return false;
     *key = siphash_24(&seed, s.p, s.n);
     return true;
 }
@@ -244,6 +226,22 @@ static bool was_closed_meanwhile(const struct request *r)
 {
     return upstream_was_reused(r->x) && upstream_failure(r->x) == UPSTREAM_FAILED_RESET &&
            !r->is_fresh_wanted;
+}
+
+void fetch_shed(struct request *r)
+{
+    worker_count(request_flow(r), COUNT_SHED_FETCHES);
+    if (can_serve_stale(r)) {
+        serve_stale(r);
+        return;
+    }
+    if (r->lead != NULL)
+        cache_lead_fail(r->lead, 503);
+    r->lead = NULL;
+    r->cache_status.detail = STR("overload");
+    request_answer(r, 503);
+    /* An unread body would be taken for the next request. */
+    r->response.is_close_wanted = r->framing.body != HTTP_BODY_NONE;
 }
 
 void fetch_retry(struct request *r)

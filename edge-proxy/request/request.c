@@ -46,9 +46,17 @@ void request_answer(struct request *r, unsigned status)
         worker_count(request_flow(r), COUNT_OWN_ERRORS);
 }
 
+/* true: the client has done too much of it. */
+static bool blame(struct request *r, enum guard_mischief what)
+{
+    return guard_blame(r->rw->shared->guard, r->use->g->guard, request_flow(r), &r->client.ip,
+                       what);
+}
+
 void request_refuse(struct request *r, enum http_verdict why)
 {
     worker_count(request_flow(r), counters_of_verdict(why));
+    (void)blame(r, GUARD_MALFORMED); /* it is closed in any case */
     r->cache_status.detail = str_of(http_verdict_label(why));
     request_refuse_status(r, http_verdict_status(why));
 }
@@ -98,6 +106,36 @@ static unsigned judge_request(const struct request *r)
     /* Clients take dot segments out (RFC 3986 section 5.2.4); what still has them means to be
      * routed by one path and served by another. */
     return http_path_has_dots(r->head.path) ? 400 : 0;
+}
+
+static enum step_result turn_away(struct request *r, unsigned status, enum guard_mischief what)
+{
+    bool is_too_much = blame(r, what);
+
+    request_answer(r, status);
+    r->response.is_close_wanted = is_too_much || r->framing.body != HTTP_BODY_NONE;
+    return STEP_WAIT;
+}
+
+/* After how many seconds the request may come again; 0: it may come now. Limits that it passes are
+ * charged even when a later one turns it away: whoever knocks all the time waits longer. */
+static uint32_t charge(struct request *r)
+{
+    const struct config_route *route = r->route.route;
+    uint32_t longest_s = 0;
+
+    for (size_t i = 0; i < route->n_rate_limits; i++) {
+        const struct config_rate_limit *limit = &route->rate_limits[i];
+        struct str key = {NULL, 0};
+        uint32_t wait_s;
+
+        if (limit->key != CONFIG_KEY_CLIENT)
+            (void)request_find_key(r, limit->key, limit->key_name, &key); /* else by client */
+        wait_s = guard_charge(r->rw->shared->guard, r->use->g->guard, limit, key, &r->client.ip);
+        if (wait_s > longest_s)
+            longest_s = wait_s;
+    }
+    return longest_s;
 }
 
 static bool wants_redirect(const struct request *r)
@@ -154,11 +192,16 @@ static enum step_result step_admit(struct request *r)
         return answer_with(r, status);
     found = route_find(r->use->g->routes, r->head.host, r->head.path, &r->route);
     if (found == ROUTE_NO_SITE)
-        return answer_with(r, 421);
+        return turn_away(r, 421, GUARD_STRANGER);
+    if (!guard_allows(r->use->g->guard, r->route.site, r->route.route, &r->client.ip))
+        return turn_away(r, 403, GUARD_FORBIDDEN);
     if (rules_is_closed(r->route.site, &r->client.ip))
         return answer_closed(r);
     if (found == ROUTE_NO_PATH)
         return answer_with(r, 404);
+    r->retry_after_s = charge(r);
+    if (r->retry_after_s > 0)
+        return turn_away(r, 429, GUARD_RATE); /* RFC 6585 section 4 */
     if (answer_by_rules(r))
         return STEP_WAIT;
     r->is_upgrade = str_is_nocase(r->framing.upgrade, "websocket") &&
@@ -249,6 +292,10 @@ static enum step_result step_join(struct request *r)
 
 static enum step_result step_send(struct request *r)
 {
+    if (guard_load(r->rw->shared->guard, request_flow(r)) == GUARD_LOAD_EXTREME) {
+        fetch_shed(r);
+        return STEP_WAIT;
+    }
     fetch_start(r);
     r->step = REQUEST_AWAIT;
     return STEP_AGAIN;

@@ -17,6 +17,7 @@
 #include "edge-proxy/cache/cache.h"
 #include "edge-proxy/config/config.h"
 #include "edge-proxy/flow/flow.h"
+#include "edge-proxy/guard/guard.h"
 #include "edge-proxy/route/route.h"
 #include "edge-proxy/rules/rules.h"
 #include "edge-proxy/upstream/upstream.h"
@@ -30,6 +31,7 @@ struct generation {
     struct config *config;
     struct route_table *routes;
     struct rules_table *rules;
+    struct guard_rules *guard;
     struct upstream_pools *pools;
     struct tls_server *tls; /* NULL: no TLS listener */
     uint16_t https_port;    /* where redirects to https lead; 0: nowhere */
@@ -56,6 +58,7 @@ void access_log_free(struct access_log *l, unsigned wait_ms);
 /* What all workers share. */
 struct request_shared {
     struct cache *cache;
+    struct guard *guard;
     struct access_log *log;
     struct dial_store *idle_origins; /* idle connections to origins, for any worker */
     _Atomic bool is_draining;        /* clients are asked to go: Connection: close */

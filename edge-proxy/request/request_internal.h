@@ -136,6 +136,10 @@ void request_go_on(struct request *r);
 void request_answer(struct request *r, unsigned status);
 /* The response is one of our own, whatever else is under way. */
 void request_set_own(struct request *r, unsigned status);
+/* The part of the request by which origins are chosen or requests counted; false: it has none. The
+ * client's address is its bytes. */
+bool request_find_key(const struct request *r, enum config_hash_key kind, const char *name,
+                      struct str *out);
 /* What {variable} in the operator's rules stands for; for rules_apply. */
 void request_write_variable(void *arg, unsigned variable, struct writer *w);
 /* A copy without client that refreshes r's object under lead. */
@@ -154,6 +158,8 @@ void fetch_judge(struct request *r);
 void fetch_fill(struct request *r);
 /* Ends whatever is under way, in the right way for those who wait. */
 void fetch_drop(struct request *r);
+/* Too much load for what needs an origin: stale, or 503. */
+void fetch_shed(struct request *r);
 /* The exchange failed before its head: begins another one, or answers. */
 void fetch_retry(struct request *r);
 /* The head that came is none to pass on: another origin is asked instead. */

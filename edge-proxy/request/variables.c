@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the names in an operator's templates stand for. */
+/* Parts of a request by the names that an operator knows them by. */
 #include "edge-proxy/request/request_internal.h"
 
 void request_write_variable(void *arg, unsigned variable, struct writer *w)
@@ -38,4 +38,28 @@ void request_write_variable(void *arg, unsigned variable, struct writer *w)
             fields_write_str(w, str_of(r->client.tls_version));
         break;
     }
+}
+
+bool request_find_key(const struct request *r, enum config_hash_key kind, const char *name,
+                      struct str *out)
+{
+    const struct fields *f = &r->head.fields;
+    int line;
+
+    switch (kind) {
+    case CONFIG_KEY_CLIENT:
+        *out = (struct str){(const char *)r->client.ip.bytes, ip_bits(&r->client.ip) / 8};
+        return true;
+    case CONFIG_KEY_PATH:
+        *out = r->head.path;
+        return true;
+    case CONFIG_KEY_HEADER:
+        line = fields_find_name(f, str_of(name));
+        if (line >= 0)
+            *out = f->v[line].value;
+        return line >= 0;
+    case CONFIG_KEY_COOKIE:
+        return fields_find_cookie(f, str_of(name), out);
+    }
+    ensure(false);
 }

@@ -171,16 +171,6 @@ static void stop_clock_at_end(struct session *s)
         s->clock = CLOCK_NONE;
 }
 
-static void move_body_clock(struct session *s, size_t n)
-{
-    const struct config_limits *limits = session_limits(s);
-    uint32_t ms = limits->body_idle_ms;
-
-    if (s->clock == CLOCK_BODY)
-        ms = body_time_ms(&s->timer, n, limits->min_rate_bytes, ms);
-    session_set_clock(s, CLOCK_BODY, ms);
-}
-
 static enum step_result read_more(struct session *s)
 {
     struct turn *t = s->turn;
@@ -201,7 +191,7 @@ static enum step_result read_more(struct session *s)
     s->in->end += (uint32_t)n;
     metrics_add(w->counters, COUNT_BYTES_RECEIVED, n);
     if (!t->is_tunnel)
-        move_body_clock(s, n);
+        session_move_clock(s, CLOCK_BODY, n, session_limits(s)->min_rate_bytes);
     request_on_body(t->r);
     stop_clock_at_end(s);
     return STEP_AGAIN;

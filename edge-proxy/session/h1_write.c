@@ -184,7 +184,17 @@ static void account(struct session *s, struct batch *b, size_t n)
         request_body_consume(t->r, n);
 }
 
-static enum step_result wait_to_write(struct session *s)
+/* n bytes have just gone. */
+static enum step_result wait_to_write(struct session *s, size_t n)
+{
+    session_want(s, s->interest | EV_WRITE);
+    session_move_clock(s, CLOCK_SEND, n, session_limits(s)->min_send_bytes);
+    return STEP_WAIT;
+}
+
+/* Some of the records have gone, or the kernel would not have asked for more: how many bytes these
+ * are nobody knows. */
+static enum step_result wait_to_flush(struct session *s)
 {
     session_want(s, s->interest | EV_WRITE);
     session_set_clock(s, CLOCK_SEND, session_limits(s)->body_idle_ms);
@@ -215,13 +225,13 @@ static enum step_result write_batch(struct session *s, struct batch *b)
             t->out->start += (uint32_t)n;
         else if (!queue(s, (const char *)b->iov[0].iov_base + n, rest))
             return STEP_OVER;
-        return wait_to_write(s);
+        return wait_to_write(s, n);
     }
     buffer_give(s->sw->w, t->out);
     t->out = NULL;
     account(s, b, n);
     if (n < b->bytes || v == WIRE_AGAIN_WRITE)
-        return wait_to_write(s);
+        return wait_to_write(s, n);
     return STEP_AGAIN;
 }
 
@@ -335,7 +345,7 @@ enum step_result session_step_send_body(struct session *s)
         enum wire_verdict v = wire_flush(s->sw->w, &s->wire);
 
         if (v != WIRE_OK)
-            return v == WIRE_AGAIN_WRITE ? wait_to_write(s) : STEP_OVER;
+            return v == WIRE_AGAIN_WRITE ? wait_to_flush(s) : STEP_OVER;
     }
     if (t->out != NULL)
         add_front(&b, t->out->bytes + t->out->start, t->out->end - t->out->start);

@@ -221,6 +221,7 @@ enum step_result session_step_handshake(struct session *s)
 {
     struct worker *w = s->sw->w;
     int64_t *spent = spent_us(s->sw), began_us;
+    enum counter why;
     enum wire_verdict v;
 
     if (!s->handshake->has_begun &&
@@ -240,7 +241,10 @@ enum step_result session_step_handshake(struct session *s)
         session_want(s, EV_WRITE);
         return STEP_WAIT;
     default:
-        worker_count(w, failure(v));
+        why = failure(v);
+        worker_count(w, why);
+        if (why != COUNT_TLS_CLOSED)
+            session_blame(s, GUARD_HANDSHAKE);
         ERR_clear_error();
         return STEP_OVER;
     }

@@ -2,6 +2,8 @@
 /* The driver of a connection: events and deadlines in, one step after the other, and its end. */
 #include "edge-proxy/session/session_internal.h"
 
+#include "common/clock/clock.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +77,21 @@ void session_set_clock(struct session *s, enum session_clock clock, uint32_t ms)
     wheel_set(&s->sw->w->wheel, &s->timer, ms, on_deadline);
 }
 
+void session_move_clock(struct session *s, enum session_clock clock, size_t n, uint32_t least_rate)
+{
+    uint32_t ms = session_limits(s)->body_idle_ms;
+
+    if (s->clock == clock)
+        ms = body_time_ms(&s->timer, n, least_rate, ms);
+    session_set_clock(s, clock, ms);
+}
+
+void session_blame(struct session *s, enum guard_mischief what)
+{
+    (void)guard_blame(request_worker_shared(s->sw->rw)->guard,
+                      request_worker_generation(s->sw->rw)->guard, s->sw->w, &s->client.ip, what);
+}
+
 static void destroy(struct session *s)
 {
     struct session_worker *sw = s->sw;
@@ -98,6 +115,7 @@ static void destroy(struct session *s)
         s->next->link = s->link;
     sw->n_sessions--;
     atomic_fetch_sub_explicit(&request_worker_shared(sw->rw)->connections, 1, memory_order_relaxed);
+    guard_leave(request_worker_shared(sw->rw)->guard, s->ticket);
     worker_count(sw->w, COUNT_CONNECTIONS_CLOSED);
     s->magic = 0;
     if (sw->n_free >= SESSION_FREE_MAX) {
@@ -130,19 +148,22 @@ static void on_deadline(struct wheel_timer *timer)
         return;
     case CLOCK_HANDSHAKE:
         worker_count(w, COUNT_TLS_TIMEOUT);
+        session_blame(s, GUARD_HANDSHAKE);
         break;
     case CLOCK_HEAD:
     case CLOCK_BODY:
         worker_count(w, s->clock == CLOCK_HEAD ? COUNT_TIMEOUT_HEADER : COUNT_TIMEOUT_BODY);
         s->clock = CLOCK_NONE;
         if (s->step == SESSION_CARRY_H2 || s->turn == NULL)
-            break;
+            break; /* it has not even begun: browsers connect ahead */
+        session_blame(s, GUARD_SLOW);
         request_refuse_status(s->turn->r, 408); /* RFC 9110 section 15.5.9 */
         s->step = SESSION_AWAIT;
         session_run(s);
         return;
     case CLOCK_SEND:
         worker_count(w, COUNT_TIMEOUT_SEND);
+        session_blame(s, GUARD_SLOW);
         reset(s);
         break;
     case CLOCK_IDLE:
@@ -310,13 +331,15 @@ static struct session *take_session(struct session_worker *sw)
     return s;
 }
 
-void session_open(struct session_worker *sw, int fd, SSL *ssl, const struct addr *peer)
+void session_open(struct session_worker *sw, int fd, SSL *ssl, const struct addr *peer,
+                  uint64_t ticket)
 {
     struct session *s = take_session(sw);
 
     atomic_fetch_add_explicit(&request_worker_shared(sw->rw)->connections, 1, memory_order_relaxed);
     worker_count(sw->w, ssl != NULL ? COUNT_CONNECTIONS_TLS : COUNT_CONNECTIONS_PLAIN);
     s->wire.fd = fd;
+    s->ticket = ticket;
     s->client = (struct request_client){
         .ip = addr_ip(peer),
         .port = addr_port(peer),

@@ -14,9 +14,10 @@
 struct session_worker;
 struct session_worker *session_worker_new(struct request_worker *rw);
 
-/* Takes over fd and ssl (NULL: plain; not yet accepted). Counts itself in
+/* Takes over fd and ssl (NULL: plain; not yet accepted), and guard's ticket. Counts itself in
  * request_shared.connections. */
-void session_open(struct session_worker *sw, int fd, SSL *ssl, const struct addr *peer);
+void session_open(struct session_worker *sw, int fd, SSL *ssl, const struct addr *peer,
+                  uint64_t ticket);
 /* No new requests: idle connections close, the others after their response. */
 void session_worker_drain(struct session_worker *sw);
 unsigned session_worker_count(const struct session_worker *sw);

@@ -76,6 +76,7 @@ struct session {
     struct request_client client;
     uint32_t lingered_bytes;
     size_t rest_bytes; /* CARRY_H2: unsent when the clock was set */
+    uint64_t ticket;   /* of guard */
     struct wheel_timer timer;
     struct event event;
 };
@@ -106,6 +107,11 @@ struct session_worker {
 void session_run(struct session *s);
 void session_want(struct session *s, short interest);
 void session_set_clock(struct session *s, enum session_clock clock, uint32_t ms);
+/* The same for a body: n bytes more buy time at the least rate per second that is put up with (0:
+ * any), so that one byte now and then does not hold a connection for ever. */
+void session_move_clock(struct session *s, enum session_clock clock, size_t n, uint32_t least_rate);
+/* Adds to the client's score. */
+void session_blame(struct session *s, enum guard_mischief what);
 struct turn *turn_open(struct session *s);
 /* Ends its request. */
 void turn_close(struct session *s);

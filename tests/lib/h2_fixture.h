@@ -26,6 +26,7 @@ static struct config h2_config = {
     .n_pools = 1,
     .sites = h2_sites,
     .n_sites = 1,
+    .n_routes = 1,
     .limits = {.header_timeout_ms = 5000,
                .keep_alive_ms = 5000,
                .body_idle_ms = 5000,
@@ -64,12 +65,14 @@ static inline struct h2_fixture *h2_fixture_new(void)
     f->loop = loop_new("test");
     worker_init(&f->worker, 0, f->loop);
     f->shared.cache = cache_new(0, 0);
+    f->shared.guard = guard_new(1);
     f->shared.log = access_log_new();
     f->shared.on_generation_unused = h2_fixture_unused;
     f->shared.arg = f;
     f->generation.config = &h2_config;
     f->generation.routes = route_table_new(&h2_config);
     f->generation.rules = rules_table_new(&h2_config);
+    f->generation.guard = guard_rules_new(&h2_config);
     f->generation.pools = upstream_pools_new(&h2_config, NULL, &errors);
     f->rw = request_worker_new(&f->worker, &f->shared, &f->generation);
     f->hw = h2_worker_new(f->rw);
@@ -90,6 +93,8 @@ static inline void h2_fixture_free(struct h2_fixture *f)
     upstream_pools_free(f->generation.pools);
     route_table_free(f->generation.routes);
     rules_table_free(f->generation.rules);
+    guard_rules_free(f->generation.guard);
+    guard_free(f->shared.guard);
     free(f);
 }
 

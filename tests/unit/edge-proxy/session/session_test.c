@@ -98,12 +98,14 @@ static int set_up_with_origin(void **state)
     f->loop = loop_new("test");
     worker_init(&f->worker, 0, f->loop);
     f->shared.cache = cache_new(0, 0);
+    f->shared.guard = guard_new(1);
     f->shared.log = access_log_new();
     f->shared.on_generation_unused = on_unused;
     f->shared.arg = f;
     f->generation.config = &config;
     f->generation.routes = route_table_new(&config);
     f->generation.rules = rules_table_new(&config);
+    f->generation.guard = guard_rules_new(&config);
     f->generation.pools = upstream_pools_new(&config, NULL, &errors);
     f->rw = request_worker_new(&f->worker, &f->shared, &f->generation);
     f->sw = session_worker_new(f->rw);
@@ -145,6 +147,8 @@ static int tear_down(void **state)
     upstream_pools_free(f->generation.pools);
     route_table_free(f->generation.routes);
     rules_table_free(f->generation.rules);
+    guard_rules_free(f->generation.guard);
+    guard_free(f->shared.guard);
     free(f);
     return 0;
 }
@@ -163,7 +167,7 @@ static size_t converse(struct fixture *f, const char *input, size_t step, char *
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
     assert_true(addr_parse(STR("192.0.2.1:1234"), 0, &peer));
-    session_open(f->sw, pair[0], NULL, &peer);
+    session_open(f->sw, pair[0], NULL, &peer, 0);
     for (;;) {
         size_t more = n - sent < step ? n - sent : step;
         ssize_t m = more > 0 ? send(pair[1], input + sent, more, MSG_NOSIGNAL) : 0;
@@ -285,7 +289,7 @@ static void a_pipelined_upload_has_room(void **state)
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
     assert_int_equal(send(pair[1], input, sizeof(input) - 1, 0), sizeof(input) - 1);
     assert_true(addr_parse(STR("192.0.2.1:1234"), 0, &peer));
-    session_open(f->sw, pair[0], NULL, &peer);
+    session_open(f->sw, pair[0], NULL, &peer, 0);
     for (unsigned i = 0; i < 1000 && strstr(got, body) == NULL; i++) {
         ssize_t m;
 
