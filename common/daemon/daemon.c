@@ -20,7 +20,7 @@ void daemon_hold_reloads(void)
     ensure(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
 }
 
-int daemon_open_signals(void)
+int daemon_open_signals(int also)
 {
     sigset_t set;
     int fd;
@@ -30,6 +30,8 @@ int daemon_open_signals(void)
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGUSR1);
+    if (also != 0)
+        sigaddset(&set, also);
     ensure(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
     signal(SIGPIPE, SIG_IGN);
     fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);

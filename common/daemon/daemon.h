@@ -15,9 +15,9 @@
 /* For the time before daemon_open_signals, when a long load goes on and there is nothing to close
  * yet: INT and TERM end the program as they do by themselves, HUP waits to be read. */
 void daemon_hold_reloads(void);
-/* Blocks HUP, INT, TERM, USR1 in this and all later threads, ignores PIPE; the returned signalfd
- * reports the blocked ones. */
-int daemon_open_signals(void);
+/* Blocks HUP, INT, TERM, USR1 and one more (0: none) in this and all later threads, ignores PIPE;
+ * the returned signalfd reports the blocked ones. */
+int daemon_open_signals(int also);
 /* The next signal from it, 0: none. */
 int daemon_take_signal(int fd);
 /* "READY=1", "RELOADING=1\nMONOTONIC_USEC=…", "STATUS=…": nothing happens outside systemd. */

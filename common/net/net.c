@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -52,10 +53,65 @@ static int open_bound(const struct addr *at, int type, struct errors *errors, st
     return -1;
 }
 
+/* ---- From the process before ---- */
+
+static int *inherited;
+static size_t n_inherited;
+
+void net_inherit(int fd)
+{
+    inherited = base_realloc(inherited, (n_inherited + 1) * sizeof(inherited[0]));
+    inherited[n_inherited++] = fd;
+}
+
+static int take_inherited(size_t i)
+{
+    int fd = inherited[i];
+
+    inherited[i] = inherited[--n_inherited];
+    return fd;
+}
+
+static size_t find_inherited(const struct sockaddr *at, socklen_t length)
+{
+    for (size_t i = 0; i < n_inherited; i++) {
+        struct sockaddr_storage own;
+        socklen_t n = sizeof(own);
+
+        memset(&own, 0, sizeof(own));
+        if (getsockname(inherited[i], (struct sockaddr *)&own, &n) == 0 && n <= length &&
+            memcmp(&own, at, n) == 0)
+            return i;
+    }
+    return SIZE_MAX;
+}
+
+int net_take_inherited(const struct addr *at)
+{
+    size_t i = find_inherited(&at->sa, at->length);
+
+    return i != SIZE_MAX ? take_inherited(i) : -1;
+}
+
+size_t net_drop_inherited(void)
+{
+    size_t n = n_inherited;
+
+    while (n_inherited > 0)
+        close(take_inherited(0));
+    free(inherited);
+    inherited = NULL;
+    return n;
+}
+
+/* ---- Listening ---- */
+
 int net_listen_tcp(const struct addr *at, int backlog, struct errors *errors, struct place place)
 {
-    int fd = open_bound(at, SOCK_STREAM, errors, place);
+    int fd = net_take_inherited(at);
 
+    if (fd < 0)
+        fd = open_bound(at, SOCK_STREAM, errors, place);
     if (fd < 0)
         return -1;
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -90,9 +146,12 @@ int net_bind_udp(const struct addr *at, bool want_pktinfo, struct errors *errors
 struct outcome net_check_free(const struct addr *at, int type, struct errors *errors,
                               struct place place)
 {
-    int fd = socket(at->sa.sa_family, type | SOCK_CLOEXEC, 0);
     struct outcome outcome = OUTCOME_OK;
+    int fd;
 
+    if (type == SOCK_STREAM && find_inherited(&at->sa, at->length) != SIZE_MAX)
+        return OUTCOME_OK; /* the process before has it, and is going */
+    fd = socket(at->sa.sa_family, type | SOCK_CLOEXEC, 0);
     if (fd >= 0 && at->sa.sa_family == AF_INET6)
         set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     if (fd >= 0 && type == SOCK_STREAM)
@@ -141,7 +200,11 @@ int net_listen_unix(const char *path, struct errors *errors, struct place place)
     struct stat st;
     int fd = -1, live;
     mode_t old_mask;
+    size_t i;
 
+    if (unix_addr(path, &un) &&
+        (i = find_inherited((struct sockaddr *)&un, sizeof(un))) != SIZE_MAX)
+        return take_inherited(i);
     if (unix_addr(path, &un))
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {

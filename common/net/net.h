@@ -24,6 +24,13 @@ int net_listen_unix(const char *path, struct errors *errors, struct place place)
  * opens, this asks whether anybody else has it. type: SOCK_STREAM or SOCK_DGRAM. */
 MUST_USE struct outcome net_check_free(const struct addr *at, int type, struct errors *errors,
                                        struct place place);
+/* A listening socket that the process before this one had: the next call that listens on its
+ * address or path gets it. Before any other call here; main thread. Takes over fd. */
+void net_inherit(int fd);
+/* One more such socket of that address, or -1: the process before had several, one per thread. */
+int net_take_inherited(const struct addr *at);
+/* Closes those that nobody has asked for; how many there were. */
+size_t net_drop_inherited(void);
 /* A connection that may still be under way; -1 and errno when it cannot even start. */
 int net_connect_tcp(const struct addr *to);
 int net_connect_unix(const char *path);

@@ -2,6 +2,7 @@
 #include "common/program/program.h"
 
 #include "common/base/version.h"
+#include "common/handover/handover.h"
 #include "common/log/log.h"
 
 #include <getopt.h>
@@ -97,6 +98,7 @@ int program_main(const struct program *p, int argc, char **argv)
 
     if (code != GO_ON)
         return code;
+    handover_receive(argv);
     if (options.is_check)
         return check(p, options.path);
     running = p->start(options.path, &errors);

@@ -275,6 +275,8 @@ struct config_limits {
     uint32_t target_connections; /* load report: what this edge should carry */
     uint32_t idle_origin_connections; /* kept, of the whole process */
     uint32_t drain_ms;                /* at shutdown: wait so long for open requests */
+    uint32_t drain_notice_ms;         /* before that: still accepting, but telling the DNS nodes */
+    uint32_t upgrade_drain_ms; /* the same for open requests when a newer program has taken over */
 };
 
 struct config_http2 {

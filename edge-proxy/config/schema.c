@@ -273,6 +273,27 @@ static const struct conf_field LIMITS_FIELDS[] = {
                 "connection that its worker has not used for 200ms serves any worker.",
     },
     {
+        .key = "drain-notice",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct file, config.limits.drain_notice_ms),
+        .preset = "2s",
+        .max = "1h",
+        .help =
+            "At shutdown, the DNS nodes are told and visitors still let in for so long, before "
+            "the sockets close: as long as the answers' ttl, if nobody is to meet a closed door. "
+            "Only with control servers, and not at SIGINT.",
+    },
+    {
+        .key = "upgrade-drain",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct file, config.limits.upgrade_drain_ms),
+        .preset = "1h",
+        .max = "30d",
+        .help =
+            "After a newer program has taken over (SIGUSR2), what is still open here, WebSockets "
+            "and long downloads, gets so long to finish.",
+    },
+    {
         .key = "drain",
         .kind = CONF_DURATION_MS,
         .slot = CONF_ONE(struct file, config.limits.drain_ms),

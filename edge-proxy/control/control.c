@@ -94,15 +94,37 @@ struct control *control_new(struct loop *loop, const struct control_hooks *hooks
     return c;
 }
 
-static void close_socket(struct control *c)
+static void release_socket(struct control *c)
 {
     if (c->acceptor == NULL)
         return;
     acceptor_free(c->acceptor);
     c->acceptor = NULL;
-    unlink(c->socket_path);
     free(c->socket_path);
     c->socket_path = NULL;
+}
+
+static void close_socket(struct control *c)
+{
+    if (c->acceptor != NULL)
+        unlink(c->socket_path);
+    release_socket(c);
+}
+
+static void free_nodes(struct control *c)
+{
+    for (size_t i = 0; i < c->n_nodes; i++)
+        control_node_free(c->nodes[i]);
+    c->n_nodes = 0;
+}
+
+void control_hand_over(struct control *c)
+{
+    release_socket(c);
+    control_close_operators(c);
+    free_nodes(c);
+    exporter_free(c->exporter);
+    c->exporter = NULL;
 }
 
 void control_free(struct control *c)
@@ -111,8 +133,7 @@ void control_free(struct control *c)
         return;
     close_socket(c);
     control_close_operators(c);
-    for (size_t i = 0; i < c->n_nodes; i++)
-        control_node_free(c->nodes[i]);
+    free_nodes(c);
     exporter_free(c->exporter);
     event_free(c->timer);
     SSL_CTX_free(c->tls);

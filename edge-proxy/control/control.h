@@ -86,6 +86,10 @@ void control_discard(struct control_change *change);
 
 /* The verdict may have changed: reports are sent now rather than at the next interval. */
 void control_report_now(struct control *c);
+/* Another process is this edge now: links to the nodes, the socket and the metrics page are its
+ * own.
+ */
+void control_hand_over(struct control *c);
 /* Whether, and why, this edge drains. */
 bool control_is_draining(const struct control *c);
 /* Drains by this program's own decision (shutdown), told to all nodes at once. */

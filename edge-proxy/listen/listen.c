@@ -32,7 +32,8 @@ struct acceptor {
 struct listener {
     struct addr address;
     bool is_tls;
-    struct acceptor **acceptors; /* one per worker */
+    struct acceptor **acceptors; /* one per worker, or more: those of a process before with more */
+    size_t n_acceptors;
 };
 
 struct listen {
@@ -158,11 +159,10 @@ static void free_acceptor(void *arg)
 
 /* ---- Opening and closing (main) ---- */
 
-static void free_listener(struct listener *x, size_t n_workers)
+static void free_listener(struct listener *x)
 {
-    for (size_t i = 0; i < n_workers; i++)
-        if (x->acceptors[i] != NULL)
-            free_acceptor(x->acceptors[i]);
+    for (size_t i = 0; i < x->n_acceptors; i++)
+        free_acceptor(x->acceptors[i]);
     free(x->acceptors);
     free(x);
 }
@@ -173,35 +173,45 @@ static void close_listener(struct listen *l, struct listener *x)
     char text[ADDR_TEXT];
 
     log_info("listen", "closed address=%s", addr_format(&x->address, text));
-    for (unsigned i = 0; i < l->n_workers; i++)
-        loop_post(l->workers[i].w->loop, free_acceptor, x->acceptors[i]);
+    for (size_t i = 0; i < x->n_acceptors; i++)
+        loop_post(x->acceptors[i]->worker->w->loop, free_acceptor, x->acceptors[i]);
     free(x->acceptors);
     free(x);
+}
+
+/* The next worker in turn accepts from fd. */
+static void add_acceptor(struct listen *l, struct listener *x, int fd)
+{
+    struct acceptor *a = base_zalloc(1, sizeof(*a));
+
+    *a = (struct acceptor){
+        .worker = &l->workers[x->n_acceptors % l->n_workers], .is_tls = x->is_tls, .fd = fd};
+    x->acceptors = base_realloc(x->acceptors, (x->n_acceptors + 1) * sizeof(struct acceptor *));
+    x->acceptors[x->n_acceptors++] = a;
 }
 
 static struct listener *open_listener(struct listen *l, const struct config_listener *c,
                                       struct errors *errors)
 {
     struct listener *x;
+    int fd;
 
     if (has_failed(net_check_free(&c->address, SOCK_STREAM, errors, c->place)))
         return NULL;
     x = base_zalloc(1, sizeof(*x));
     x->address = c->address;
     x->is_tls = c->is_tls;
-    x->acceptors = base_zalloc(l->n_workers, sizeof(x->acceptors[0]));
     for (unsigned i = 0; i < l->n_workers; i++) {
-        int fd = net_listen_tcp(&c->address, BACKLOG, errors, c->place);
-        struct acceptor *a;
-
+        fd = net_listen_tcp(&c->address, BACKLOG, errors, c->place);
         if (fd < 0) {
-            free_listener(x, l->n_workers);
+            free_listener(x);
             return NULL;
         }
-        a = base_zalloc(1, sizeof(*a));
-        *a = (struct acceptor){.worker = &l->workers[i], .is_tls = c->is_tls, .fd = fd};
-        x->acceptors[i] = a;
+        add_acceptor(l, x, fd);
     }
+    /* Each has a queue of its own: closing one would reset who waits there. */
+    while ((fd = net_take_inherited(&c->address)) >= 0)
+        add_acceptor(l, x, fd);
     return x;
 }
 
@@ -254,7 +264,7 @@ void listen_discard(struct listen_change *change)
 {
     for (size_t i = 0; i < change->n; i++)
         if (change->is_new[i])
-            free_listener(change->next[i], change->l->n_workers);
+            free_listener(change->next[i]);
     free(change->next);
     free(change->is_new);
     free(change->is_tls);
@@ -275,8 +285,8 @@ static void start_listener(struct listen *l, struct listener *x)
 
     log_info("listen", "open address=%s tls=%s", addr_format(&x->address, text),
              x->is_tls ? "yes" : "no");
-    for (unsigned i = 0; i < l->n_workers; i++)
-        loop_post(l->workers[i].w->loop, start_acceptor, x->acceptors[i]);
+    for (size_t i = 0; i < x->n_acceptors; i++)
+        loop_post(x->acceptors[i]->worker->w->loop, start_acceptor, x->acceptors[i]);
 }
 
 /* The socket stays, what is spoken on its next connections changes. */
@@ -290,8 +300,8 @@ static void toggle_acceptor(void *arg)
 static void toggle_tls(struct listen *l, struct listener *x)
 {
     x->is_tls = !x->is_tls;
-    for (unsigned i = 0; i < l->n_workers; i++)
-        loop_post(l->workers[i].w->loop, toggle_acceptor, x->acceptors[i]);
+    for (size_t i = 0; i < x->n_acceptors; i++)
+        loop_post(x->acceptors[i]->worker->w->loop, toggle_acceptor, x->acceptors[i]);
 }
 
 void listen_commit(struct listen *l, struct listen_change *change)
@@ -322,7 +332,7 @@ void listen_stop(struct listen *l)
 void listen_free(struct listen *l)
 {
     for (size_t i = 0; i < l->n; i++)
-        free_listener(l->listeners[i], l->n_workers);
+        free_listener(l->listeners[i]);
     free(l->listeners);
     free(l);
 }

@@ -3,6 +3,7 @@
 
 #include "common/clock/clock.h"
 #include "common/daemon/daemon.h"
+#include "common/handover/handover.h"
 #include "common/log/log.h"
 #include "common/net/net.h"
 #include "common/snapshot/snapshot.h"
@@ -15,7 +16,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { HOUSEKEEPING_MS = 1000, EXPIRY_LOOK_MS = 3600000, DRAIN_LOOK_MS = 50, LOG_CLOSE_MS = 2000 };
+enum { HOUSEKEEPING_MS = 1000, EXPIRY_LOOK_MS = 3600000, LOG_CLOSE_MS = 2000 };
 /* Open files of the process and of each worker, besides listeners and connections. */
 enum { FILES = 32, FILES_PER_WORKER = 8 };
 
@@ -39,10 +40,10 @@ struct edge {
     struct listen *listen;
     struct control *control;
     struct report *report;
-    struct event *signals, *housekeeping, *drain;
+    struct leaving *leaving;
+    struct event *signals, *housekeeping;
     int signal_fd;
-    bool is_stopping;
-    int64_t stop_by_ms, expiry_look_ms;
+    int64_t expiry_look_ms;
 };
 
 static struct report_sources sources(const struct edge *e)
@@ -276,7 +277,7 @@ static void on_drain(void *arg, bool is_on, const char *reason)
 {
     struct edge *e = arg;
 
-    atomic_store(&e->shared.is_draining, is_on || e->is_stopping);
+    atomic_store(&e->shared.is_draining, is_on || leaving_has_begun(e->leaving));
 }
 
 static void on_reload(void *arg, uint64_t ticket)
@@ -297,38 +298,57 @@ static void write_metrics(void *arg, struct text *out)
     report_write_metrics(e->report, &s, out);
 }
 
-/* ---- Signals, housekeeping, the end ---- */
+/* ---- The end ---- */
 
-static void begin_stop(struct edge *e, const char *why)
+static void close_doors(void *arg)
 {
-    struct timeval every = {0, DRAIN_LOOK_MS * 1000};
+    struct edge *e = arg;
+
+    listen_stop(e->listen);
+    for (unsigned i = 0; i < e->n_workers; i++)
+        loop_post(e->workers[i].loop, drain_worker, &e->workers[i]);
+}
+
+static void stop_loop(void *arg)
+{
+    loop_stop(((struct edge *)arg)->loop);
+}
+
+static void begin_stop(struct edge *e, const char *why, uint32_t notice_ms)
+{
     uint32_t drain_ms = e->generation->config->limits.drain_ms;
 
-    if (e->is_stopping) {
+    if (leaving_has_begun(e->leaving)) {
         log_warn("main", "stopping at once, %u connections are cut off", e->shared.connections);
         loop_stop(e->loop);
         return;
     }
-    e->is_stopping = true;
-    e->stop_by_ms = clock_mono_ms() + drain_ms;
     daemon_notify("STOPPING=1");
-    log_info("main", "stopping: finishing open requests reason=%s connections=%u at_most_ms=%u",
-             why, e->shared.connections, drain_ms);
+    log_info("main",
+             "stopping: finishing open requests reason=%s connections=%u notice_ms=%u "
+             "at_most_ms=%u",
+             why, e->shared.connections, notice_ms, drain_ms);
     /* The DNS nodes first: no new visitors are sent here. */
     control_set_drain(e->control, true, "shutting down");
-    atomic_store(&e->shared.is_draining, true);
-    listen_stop(e->listen);
-    for (unsigned i = 0; i < e->n_workers; i++)
-        loop_post(e->workers[i].loop, drain_worker, &e->workers[i]);
-    ensure(event_add(e->drain, &every) == 0);
+    leaving_begin(e->leaving, notice_ms, drain_ms);
 }
 
-static void on_drain_look(evutil_socket_t fd, short what, void *arg)
+static void hand_over(void *arg)
 {
     struct edge *e = arg;
 
-    if (atomic_load(&e->shared.connections) == 0 || clock_mono_ms() >= e->stop_by_ms)
-        loop_stop(e->loop);
+    control_hand_over(e->control);
+    leaving_begin(e->leaving, 0, e->generation->config->limits.upgrade_drain_ms);
+}
+
+/* ---- Signals and housekeeping ---- */
+
+/* Without DNS nodes nobody is told, and nobody to be waited for. */
+static uint32_t notice_ms(const struct edge *e)
+{
+    const struct config *config = e->generation->config;
+
+    return config->control.n_servers > 0 ? config->limits.drain_notice_ms : 0;
 }
 
 static void on_signal(evutil_socket_t fd, short what, void *arg)
@@ -340,14 +360,20 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
     while ((signal = daemon_take_signal(fd)) != 0) {
         switch (signal) {
         case SIGHUP:
-            if (!e->is_stopping)
+            if (!leaving_has_begun(e->leaving))
                 free(reload(e, &is_taken));
             break;
         case SIGUSR1:
             access_log_reopen(e->shared.log);
             break;
-        default:
-            begin_stop(e, signal == SIGTERM ? "SIGTERM" : "SIGINT");
+        case SIGUSR2:
+            leaving_hand_over(e->leaving);
+            break;
+        case SIGTERM:
+            begin_stop(e, "SIGTERM", notice_ms(e));
+            break;
+        default: /* somebody waits at the keyboard */
+            begin_stop(e, "SIGINT", 0);
         }
     }
 }
@@ -371,8 +397,7 @@ static void add_events(struct edge *e)
 
     e->signals = event_new(base, e->signal_fd, EV_READ | EV_PERSIST, on_signal, e);
     e->housekeeping = event_new(base, -1, EV_PERSIST, on_housekeeping, e);
-    e->drain = event_new(base, -1, EV_PERSIST, on_drain_look, e);
-    ensure(e->signals != NULL && e->housekeeping != NULL && e->drain != NULL);
+    ensure(e->signals != NULL && e->housekeeping != NULL);
     ensure(event_add(e->signals, NULL) == 0 && event_add(e->housekeeping, &every) == 0);
 }
 
@@ -413,7 +438,7 @@ static struct edge *make_edge(const char *path, struct generation *g)
 
     e->path = path;
     e->generation = g;
-    e->signal_fd = daemon_open_signals(); /* before any thread starts */
+    e->signal_fd = daemon_open_signals(SIGUSR2); /* before any thread starts */
     e->loop = loop_new("main");
     worker_init(&e->flow, UINT16_MAX, e->loop);
     wire_prepare();
@@ -434,6 +459,13 @@ static struct edge *make_edge(const char *path, struct generation *g)
                                           .reload = on_reload,
                                           .metrics = write_metrics,
                                       });
+    e->leaving = leaving_new(loop_base(e->loop), &(struct leaving_hooks){
+                                                     .arg = e,
+                                                     .shared = &e->shared,
+                                                     .close_doors = close_doors,
+                                                     .hand_over = hand_over,
+                                                     .stop = stop_loop,
+                                                 });
     add_events(e);
     return e;
 }
@@ -468,6 +500,7 @@ void edge_run(struct edge *e)
 {
     log_info("main", "ready name=%s workers=%u", e->generation->config->name, e->n_workers);
     daemon_notify("READY=1");
+    handover_finish();
     loop_run(e->loop);
 }
 
@@ -489,7 +522,7 @@ void edge_stop(struct edge *e)
     listen_free(e->listen);
     event_free(e->signals);
     event_free(e->housekeeping);
-    event_free(e->drain);
+    leaving_free(e->leaving);
     dial_store_free(e->shared.idle_origins);
     upstream_pools_retire(e->generation->pools);
     snapshot_reader_stop();

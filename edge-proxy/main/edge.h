@@ -25,4 +25,22 @@ struct generation *generation_load(const char *path, const struct generation *pr
                                    struct errors *errors);
 void generation_free(struct generation *g);
 
+/* leaving.c: how an edge goes, by itself or because a newer program takes its place. */
+struct leaving;
+struct leaving_hooks {
+    void *arg;
+    struct request_shared *shared;  /* whose connections are waited for */
+    void (*close_doors)(void *arg); /* let nobody new in, send those away who are idle */
+    void (*hand_over)(void *arg);   /* the newer program serves: begin to leave */
+    void (*stop)(void *arg);        /* nothing is open any more, or the time is up */
+};
+struct leaving *leaving_new(struct event_base *base, const struct leaving_hooks *hooks);
+void leaving_free(struct leaving *l);
+bool leaving_has_begun(const struct leaving *l);
+/* For notice_ms visitors are still let in, though asked to go after each response; then the doors
+ * close, and what is open gets drain_ms. */
+void leaving_begin(struct leaving *l, uint32_t notice_ms, uint32_t drain_ms);
+/* Starts the program anew, as it lies there now, and calls hand_over when that one serves. */
+void leaving_hand_over(struct leaving *l);
+
 #endif

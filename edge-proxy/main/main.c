@@ -25,7 +25,8 @@ int main(int argc, char **argv)
             "Terminates TLS, serves from its cache, forwards to pools of origins, reports its "
             "health.",
         .manual = "edge-proxy.yaml(5)",
-        .signals = "HUP reloads, USR1 opens the access log again, INT and TERM finish open\n"
+        .signals = "HUP reloads, USR1 opens the access log again, USR2 starts the program anew\n"
+                   "(a new version) without a refused connection, INT and TERM finish open\n"
                    "requests and stop, a second one stops at once",
         .check = edge_check,
         .start = start,

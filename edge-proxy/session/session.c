@@ -206,6 +206,16 @@ enum step_result session_start_linger(struct session *s)
     return STEP_WAIT;
 }
 
+/* At the end, a client whose last response did not ask it to go may have its next request on its
+ * way (RFC 9112 section 9.5): that one gets its answer yet. */
+static uint32_t idle_ms(const struct session *s)
+{
+    uint32_t keep_alive_ms = session_limits(s)->keep_alive_ms;
+
+    return s->sw->is_draining && keep_alive_ms > SESSION_DRAIN_IDLE_MS ? SESSION_DRAIN_IDLE_MS
+                                                                       : keep_alive_ms;
+}
+
 static enum step_result step_finish(struct session *s)
 {
     struct turn *t = s->turn;
@@ -230,10 +240,10 @@ static enum step_result step_finish(struct session *s)
     }
     buffer_give(s->sw->w, s->in);
     s->in = NULL;
-    if ((s->is_peer_done && !wire_has_pending(&s->wire)) || s->sw->is_draining)
+    if (s->is_peer_done && !wire_has_pending(&s->wire))
         return STEP_OVER;
     session_want(s, EV_READ);
-    session_set_clock(s, CLOCK_IDLE, session_limits(s)->keep_alive_ms);
+    session_set_clock(s, CLOCK_IDLE, idle_ms(s));
     return wire_has_pending(&s->wire) ? STEP_AGAIN : STEP_WAIT;
 }
 
@@ -364,7 +374,7 @@ void session_worker_drain(struct session_worker *sw)
     for (struct session *s = sw->sessions; s != NULL; s = next) {
         next = s->next;
         if (s->step == SESSION_READ_HEAD && s->in == NULL)
-            destroy(s);
+            session_set_clock(s, CLOCK_IDLE, idle_ms(s));
         else if (s->step == SESSION_CARRY_H2)
             session_drain_h2(s);
     }

@@ -18,7 +18,7 @@ struct session_worker *session_worker_new(struct request_worker *rw);
  * request_shared.connections. */
 void session_open(struct session_worker *sw, int fd, SSL *ssl, const struct addr *peer,
                   uint64_t ticket);
-/* No new requests: idle connections close, the others after their response. */
+/* Connections close after their response, idle ones after a moment. */
 void session_worker_drain(struct session_worker *sw);
 unsigned session_worker_count(const struct session_worker *sw);
 /* Cuts off what is left, and frees. */

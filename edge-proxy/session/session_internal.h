@@ -12,6 +12,7 @@ enum {
     SESSION_BURST = 64,             /* pipelined requests, before others have their turn */
     SESSION_FILE_MIN = 64 << 10,    /* a smaller rest of a file is better copied */
     SESSION_SLICES = 16,            /* of a body, in one writev */
+    SESSION_DRAIN_IDLE_MS = 1000,   /* at the end, idle connections are closed after it */
     SESSION_LINGER_MS = 2000,       /* for an unread body after the response ... */
     SESSION_LINGER_BYTES = 1 << 20, /* ... and at most so much of it */
     SESSION_FREE_MAX = 1024         /* kept for the next connections */

@@ -491,7 +491,7 @@ struct node *node_start(const char *path, struct errors *errors)
     n->metrics = (struct metrics){.table = answer_counter_table, .n = ANSWER_COUNTER_COUNT};
     daemon_hold_reloads();
     first = generation_load(path, NULL, errors);
-    n->signal_fd = daemon_open_signals();
+    n->signal_fd = daemon_open_signals(0);
     n->loop = loop_new("gslb-dns");
     n->signals = event_new(loop_base(n->loop), n->signal_fd, EV_READ | EV_PERSIST, on_signal, n);
     ensure(n->signals != NULL && event_add(n->signals, NULL) == 0);

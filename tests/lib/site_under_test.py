@@ -183,6 +183,7 @@ class EdgeNode(Node):
             "sites": {"www.example.com": {"aliases": ["example.com"], "routes": {"/": "app"}}},
             "access-log": f"{name}.access.log",
             "metrics": f"127.0.0.1:{metrics_port}",
+            "limits": {"drain-notice": "0s"},
             "control": {"servers": [f"127.0.0.1:{dns.control_port}" for dns in site.dns_nodes],
                         "report-interval": "200ms", "socket": f"{name}.sock",
                         **site.certs.node("edge", name)},
