@@ -53,18 +53,19 @@ class FakePrimary:
     # ---- the zone
 
     def set_zone(self, serial, records=()):
+        self.zones.pop(serial, None)    # the newest stands last, whatever its number
         self.zones[serial] = [rrset_of(text) for text in ["@ 60 NS ns.example.com.", "ns 60 A 127.0.0.1", *records]]
         self.serial = serial
 
     def soa(self, serial=None):
-        return rrset_of(f"@ 60 SOA ns.example.com. host.example.com. {serial or self.serial} {self.timers}")
+        return rrset_of(f"@ 60 SOA ns.example.com. host.example.com. {self.serial if serial is None else serial} {self.timers}")
 
     def whole(self):
         return [self.soa(), *self.zones[self.serial], self.soa()]
 
     def differences(self, serial):
         """From that serial to the newest, one after the other (RFC 1995 section 4)."""
-        known = sorted(self.zones)
+        known = list(self.zones)
         steps = known[known.index(serial):]
         records = [self.soa()]
         for old, new in zip(steps, steps[1:]):

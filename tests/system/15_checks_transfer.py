@@ -17,10 +17,12 @@ import dns.tsigkeyring  # noqa: E402
 
 from dns_client import addresses_of, read_tcp_message, tcp_frame  # noqa: E402
 from dns_packets import opt, packet, question  # noqa: E402
-from gslbtest import PATIENCE, case, case_table, check, check_equal, main  # noqa: E402
+from fake_primary import FakePrimary  # noqa: E402
+from gslbtest import (PATIENCE, case, case_table, check, check_equal, free_port, main,  # noqa: E402
+                      stays_true, wait_until)
+from name_servers import SECRET, SERVERS, start_secondary  # noqa: E402
 from site_under_test import Site  # noqa: E402
 
-SECRET = "c2VjcmV0IG9mIHR3byBzZXJ2ZXJzLCAzMiBieXRlcyE="
 ALGORITHM = b"\x0bhmac-sha256\0"
 FORMERR, REFUSED, NOTAUTH, BADSIG, BADKEY, BADTIME, BADTRUNC = 1, 5, 9, 16, 17, 18, 22
 MAC_BYTES = 32
@@ -98,6 +100,101 @@ def check_44_a_notify_of_anything_but_an_soa_is_formerr(site, body):
     counts = (len(body) // max(1, len(question("example.com"))), 0, 0, 0)
     got = site.dns.client.raw(packet(body=body, counts=counts, flags=0x0400, opcode=NOTIFY))
     check_equal((got[2] >> 3 & 15, got[3] & 15), (NOTIFY, FORMERR))
+
+
+# ---- NOTIFY, as a secondary hears it
+
+LAZY = "3600 3600 7200 5"
+
+
+def secondary(serial):
+    """A node that has example.com from a primary whose timers do not come into play."""
+    site, primary = Site(), FakePrimary(timers=LAZY)
+    primary.set_zone(serial)
+
+    def edit(config):
+        config["secondary"] = {"directory": "copies", "min-wait": "1s"}
+        config["zones"] = {"example.com": {"primaries": [f"127.0.0.1:{primary.port}"]}}
+        config["services"] = {}
+    site.add_dns("ns1", edit).start()
+    wait_for(site, serial)
+    primary.asked.clear()
+    return site, primary
+
+
+def served_serial(client):
+    answer = client.query("example.com", "SOA", timeout_s=1)
+    return answer.answer[0][0].serial if answer.answer else None
+
+
+def wait_for(site, serial):
+    wait_until(lambda: served_serial(site.dns.client) == serial, f"serial {serial}")
+
+
+def notify(site, serial=None):
+    """The RCODE that a NOTIFY of the primary gets, with its serial as a hint or without."""
+    message = dns.message.make_query("example.com", "SOA", use_edns=0)
+    message.set_opcode(NOTIFY)
+    if serial is not None:
+        message.answer.append(dns.rrset.from_text("example.com.", 0, "IN", "SOA", f". . {serial} 1 1 1 1"))
+    return site.dns.client.send(message).rcode()
+
+
+@case
+def check_44_serials_are_compared_as_rfc_1982_says():
+    """By hint and by the primary's SOA alike: newer is what lies less than half the circle ahead."""
+    site, primary = secondary(4294967290)
+    for serial in (4294967295, 0, 2**31 - 1):
+        primary.set_zone(serial)
+        check_equal(notify(site, serial), dns.rcode.NOERROR)
+        wait_for(site, serial)
+    asked = len(primary.asked)
+    for older in (0, 2**31 - 1, 2**31 - 2, 4294967295):     # the last is half the circle ahead
+        check_equal(notify(site, older), dns.rcode.NOERROR)
+    stays_true(lambda: len(primary.asked) == asked, "nothing is asked for what is no news", 1.5)
+    primary.set_zone(7)                                     # whatever a NOTIFY says
+    notify(site)
+    wait_until(lambda: primary.count("SOA") > 3, "the primary to be asked")
+    check_equal(served_serial(site.dns.client), 2**31 - 1)
+
+
+@case
+def check_44_a_flood_of_notifies_asks_for_one_soa_a_second():
+    """Also if each brings another serial; and the last of them is not lost."""
+    site, primary = secondary(1)
+    began, serial = time.monotonic(), 1
+    while time.monotonic() - began < 3:
+        serial += 1
+        notify(site, serial)
+    took_s = time.monotonic() - began
+    check(serial > 50, f"{serial} are no flood")
+    check(1 <= primary.count("SOA") <= took_s + 1, f"{primary.count('SOA')} questions in {took_s:.1f} s")
+    primary.set_zone(2)
+    notify(site)
+    wait_for(site, 2)
+
+
+@case_table({name: name for name in SERVERS})
+def check_44_other_secondaries_follow_beyond_the_last_number(name):
+    """4294967295 and then 3, told by our NOTIFY and transferred from us."""
+    site, port = Site(), free_port()
+    zone = site.path("round.zone")
+    text = "$ORIGIN example.com.\n$TTL 1h\n@ SOA ns1 h {} 1h 15m 2w 5m\n@ NS ns1\nns1 A 127.0.0.1\n"
+    zone.write_text(text.format(4294967295))
+
+    def edit(config):
+        config["tsig-keys"] = {"backup": {"secret": SECRET}}
+        config["zones"] = {"example.com": {"file": str(zone), "allow-transfer": ["key backup"],
+                                           "notify": [f"127.0.0.1:{port} key backup"]}}
+        config["services"] = {}
+    site.add_dns("ns1", edit).start()
+    with start_secondary(site, name, site.dns.port, port) as peer:
+        if peer is None:
+            return
+        peer.wait_serial(4294967295)
+        zone.write_text(text.format(3))
+        site.dns.reload("ctl")
+        peer.wait_serial(3)
 
 
 # ---- TSIG
