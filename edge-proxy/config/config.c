@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { DEFAULT_MAX_OBJECT = 16 << 20, DEFAULT_CHECK_MS = 1000 };
 
@@ -62,6 +63,8 @@ static void finish_limits(struct check *k)
 {
     struct config_limits *l = &k->config->limits;
 
+    if (l->buffer_bytes == 0)
+        l->buffer_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2;
     if (l->target_connections == 0)
         l->target_connections = l->max_connections / 4 * 3 + l->max_connections % 4 * 3 / 4;
     if (l->target_connections == 0)

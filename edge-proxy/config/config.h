@@ -272,6 +272,7 @@ struct config_limits {
     uint32_t max_lag_ms;         /* of a worker's loop, above which its load is high; 0: none */
     uint32_t head_bytes;         /* request head */
     uint32_t max_connections;    /* per process; above it new ones are refused, counted */
+    uint64_t buffer_bytes;       /* of all connections; near it new requests are refused */
     uint32_t target_connections; /* load report: what this edge should carry */
     uint32_t idle_origin_connections; /* kept, of the whole process */
     uint32_t drain_ms;                /* at shutdown: wait so long for open requests */

@@ -250,6 +250,18 @@ static const struct conf_field LIMITS_FIELDS[] = {
         .help = "From visitors, of the whole process; above it new ones are refused and counted.",
     },
     {
+        .key = "buffers",
+        .kind = CONF_BYTES,
+        .slot = CONF_ONE(struct file, config.limits.buffer_bytes),
+        .none = "auto",
+        .min = "2MiB",
+        .max = "16TiB",
+        .help =
+            "Memory for what is on its way between visitors and origins, 64 KiB for each side of a "
+            "request; as it runs out, new requests are answered 503 and counted; auto: half of the "
+            "machine's memory.",
+    },
+    {
         .key = "target-connections",
         .kind = CONF_NUMBER,
         .slot = CONF_ONE(struct file, config.limits.target_connections),

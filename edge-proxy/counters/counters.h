@@ -43,6 +43,8 @@
     X(CONNECTIONS_PLAIN, EDGE_CONNECTIONS_ "{listener=\"plain\"}", "Client connections accepted.") \
     X(CONNECTIONS_TLS, EDGE_CONNECTIONS_ "{listener=\"tls\"}", "Client connections accepted.")     \
     X(CONNECTIONS_CLOSED, "edge_connections_closed_total", "Client connections ended.")            \
+    X(CONNECTIONS_MADE_ROOM, "edge_connections_made_room_total",                                   \
+      "Of those, closed between requests because files had run out.")                              \
     X(REFUSED_LIMIT, EDGE_REFUSED_ "{reason=\"limit\"}", "Connections refused.")                   \
     X(REFUSED_FILES, EDGE_REFUSED_ "{reason=\"no-files\"}", "Connections refused.")                \
     X(REFUSED_HANDSHAKES, EDGE_REFUSED_ "{reason=\"handshakes\"}", "Connections refused.")         \
@@ -62,6 +64,7 @@
     X(MISCHIEF_PROTOCOL, EDGE_MISCHIEF_ "{kind=\"protocol\"}", "What adds to clients' scores.")    \
     X(SHED_FETCHES, "edge_shed_fetches_total",                                                     \
       "Requests that were not forwarded because of too much load.")                                \
+    X(REFUSED_MEMORY, EDGE_REFUSED_ "{reason=\"memory\"}", "Connections refused.")                 \
     X(ACCEPT_ERRORS, "edge_accept_errors_total", "accept() failed for another reason.")            \
     X(TLS_HANDSHAKES, "edge_tls_handshakes_total", "TLS handshakes completed.")                    \
     X(TLS_RESUMED, "edge_tls_resumed_total", "Of those, resumed by a ticket.")                     \
@@ -133,12 +136,17 @@
       "Exchanges with origins that failed.")                                                       \
     X(UPSTREAM_NO_FILES, EDGE_UPSTREAM_ "{reason=\"no-files\"}",                                   \
       "Exchanges with origins that failed.")                                                       \
+    X(UPSTREAM_NO_MEMORY, EDGE_UPSTREAM_ "{reason=\"no-memory\"}",                                 \
+      "Exchanges with origins that failed.")                                                       \
+    X(UPSTREAM_NO_PORTS, EDGE_UPSTREAM_ "{reason=\"no-ports\"}",                                   \
+      "Exchanges with origins that failed.")                                                       \
     X(UPSTREAM_NONE_UP, EDGE_UPSTREAM_ "{reason=\"no-origin-up\"}",                                \
       "Exchanges with origins that failed.")                                                       \
     X(UPSTREAM_STRAY, "edge_upstream_stray_total",                                                 \
       "Kept origin connections closed because bytes came unasked.")                                \
     X(CHECKS_OK, "edge_checks_total{result=\"ok\"}", "Health checks of origins.")                  \
     X(CHECKS_FAILED, "edge_checks_total{result=\"failed\"}", "Health checks of origins.")          \
+    X(CHECKS_SKIPPED, "edge_checks_total{result=\"skipped\"}", "Health checks of origins.")        \
     X(TIMEOUT_HEADER, EDGE_TIMEOUTS_ "{at=\"head\"}", "Clients that were too slow.")               \
     X(TIMEOUT_BODY, EDGE_TIMEOUTS_ "{at=\"body\"}", "Clients that were too slow.")                 \
     X(TIMEOUT_SEND, EDGE_TIMEOUTS_ "{at=\"response\"}", "Clients that were too slow.")             \

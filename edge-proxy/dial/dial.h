@@ -54,7 +54,19 @@ struct dial_memory {
 
 /* ---- Why it did not open ---- */
 
-enum dial_verdict { DIAL_FINE, DIAL_NO_FILES, DIAL_CONNECT, DIAL_TIMEOUT, DIAL_TLS };
+enum dial_verdict {
+    DIAL_FINE,
+    DIAL_NO_FILES, /* ours are used up, or the kernel's memory */
+    DIAL_NO_PORTS, /* all local ports are in use towards this address */
+    DIAL_CONNECT,
+    DIAL_TIMEOUT,
+    DIAL_TLS
+};
+/* Our own limits, which say nothing about the other side. */
+static inline bool dial_is_own_fault(enum dial_verdict v)
+{
+    return v == DIAL_NO_FILES || v == DIAL_NO_PORTS;
+}
 /* A verdict and its cause in one word, so that it can be kept in an atomic. 0: fine. */
 typedef uint64_t dial_why;
 enum dial_verdict dial_verdict(dial_why why);

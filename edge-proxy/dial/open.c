@@ -49,7 +49,14 @@ enum dial_verdict dial_verdict(dial_why why)
 
 const char *dial_why_text(dial_why why, char buf[DIAL_WHY_TEXT])
 {
-    static const char *const names[] = {"", "no file descriptor left", "connect", "timeout", "TLS"};
+    static const char *const names[] = {
+        [DIAL_FINE] = "",
+        [DIAL_NO_FILES] = "no file descriptor left",
+        [DIAL_NO_PORTS] = "no local port left",
+        [DIAL_CONNECT] = "connect",
+        [DIAL_TIMEOUT] = "timeout",
+        [DIAL_TLS] = "TLS",
+    };
     const char *name = names[dial_verdict(why)], *detail = NULL;
     long code = (long)(why & 0xffffffffffffu);
     unsigned kind = why >> 48 & 0xff;
@@ -71,9 +78,13 @@ const char *dial_why_text(dial_why why, char buf[DIAL_WHY_TEXT])
 
 static dial_why why_of_errno(int why)
 {
-    bool is_own = why == EMFILE || why == ENFILE || why == ENOBUFS || why == ENOMEM;
+    enum dial_verdict verdict = DIAL_CONNECT;
 
-    return why_of(is_own ? DIAL_NO_FILES : DIAL_CONNECT, WHY_ERRNO, (unsigned long)why);
+    if (why == EMFILE || why == ENFILE || why == ENOBUFS || why == ENOMEM)
+        verdict = DIAL_NO_FILES;
+    else if (why == EADDRNOTAVAIL)
+        verdict = DIAL_NO_PORTS;
+    return why_of(verdict, WHY_ERRNO, (unsigned long)why);
 }
 
 /* The verification's verdict if there is one, else what OpenSSL says, else the system. */

@@ -35,8 +35,9 @@ struct worker {
     struct wheel wheel;
     struct buffer *free_buffers;
     unsigned n_free_buffers;
-    char *scratch;   /* valid until the next call into another room */
-    char *tls_batch; /* records of the SSL_write under way */
+    int n_untold_buffers; /* taken, less given back, since all workers' sum was told */
+    char *scratch;        /* valid until the next call into another room */
+    char *tls_batch;      /* records of the SSL_write under way */
     size_t n_tls_batch;
 };
 
@@ -57,6 +58,12 @@ struct buffer {
     char bytes[BUFFER_BYTES];
 };
 struct buffer *buffer_take(struct worker *w);
+/* All workers' buffers count against one budget, give or take a few of each worker. What has begun
+ * may go on; whoever begins something new asks first, visitors before the budget is quite used up,
+ * so that the requests that they have brought can still reach an origin. */
+void buffers_set_budget(uint64_t bytes); /* any thread */
+bool buffers_are_short_for_visitors(void);
+bool buffers_are_short_for_origins(void);
 void buffer_give(struct worker *w, struct buffer *b);
 static inline struct str buffer_data(const struct buffer *b)
 {

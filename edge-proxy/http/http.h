@@ -263,5 +263,7 @@ const char *http_reason(unsigned status);
 /* The body of an answer that the proxy makes itself: plain text, one line, never anything that
  * came from the request. */
 struct str http_error_body(unsigned status);
+/* A whole 503 for those that nothing was read from: Retry-After and Connection: close. */
+struct str http_busy_answer(void);
 
 #endif

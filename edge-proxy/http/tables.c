@@ -124,6 +124,15 @@ const char *http_reason(unsigned status)
     }
 }
 
+struct str http_busy_answer(void)
+{
+    return STR("HTTP/1.1 503 Service Unavailable\r\n"
+               "Retry-After: 5\r\n"
+               "Cache-Control: no-store\r\n"
+               "Content-Length: 0\r\n"
+               "Connection: close\r\n\r\n");
+}
+
 struct str http_error_body(unsigned status)
 {
     switch (status) {

@@ -66,23 +66,20 @@ static void pause_accepting(struct acceptor *a)
     struct worker *w = a->worker->w;
 
     worker_count(w, COUNT_REFUSED_FILES);
+    session_worker_make_room(a->worker->sessions);
     event_del(&a->event);
     wheel_set(&w->wheel, &a->pause, ACCEPT_PAUSE_MS, on_pause_over);
 }
 
 /* Capacity is refused in so many words (RFC 9110 section 15.6.4); over TLS these would cost the
  * handshake that the limit is there to save. */
-static void refuse(struct acceptor *a, int fd)
+static void refuse(struct acceptor *a, int fd, enum counter why)
 {
-    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
-                                 "Retry-After: 5\r\n"
-                                 "Cache-Control: no-store\r\n"
-                                 "Content-Length: 0\r\n"
-                                 "Connection: close\r\n\r\n";
+    struct str answer = http_busy_answer();
 
-    worker_count(a->worker->w, COUNT_REFUSED_LIMIT);
+    worker_count(a->worker->w, why);
     if (!a->is_tls)
-        (void)send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL);
+        (void)send(fd, answer.p, answer.n, MSG_NOSIGNAL);
     close(fd);
 }
 
@@ -96,7 +93,11 @@ static void open_session(struct acceptor *a, int fd, const struct addr *peer)
 
     if (atomic_load_explicit(&shared->connections, memory_order_relaxed) >=
         g->config->limits.max_connections) {
-        refuse(a, fd);
+        refuse(a, fd, COUNT_REFUSED_LIMIT);
+        return;
+    }
+    if (buffers_are_short_for_visitors()) {
+        refuse(a, fd, COUNT_REFUSED_MEMORY);
         return;
     }
     if (guard_admit(shared->guard, g->guard, a->worker->w, &ip, a->is_tls, &ticket) !=

@@ -195,6 +195,7 @@ static void commit(struct edge *e, struct change *c)
     dial_store_set_limit(e->shared.idle_origins, config->limits.idle_origin_connections,
                          e->n_workers);
     guard_set_lag(e->shared.guard, config->limits.max_lag_ms);
+    buffers_set_budget(config->limits.buffer_bytes);
     cache_set_limits(e->shared.cache, config->cache.memory_bytes, config->cache.max_object_bytes);
     e->checks = upstream_checks_start(&e->flow, e->generation->pools, on_origin_change, e);
     listen_commit(e->listen, c->listen);

@@ -252,7 +252,7 @@ void fetch_retry(struct request *r)
     /* That nobody else was left says less than what the first one failed by. */
     if (r->failure == UPSTREAM_FINE || why != UPSTREAM_FAILED_NONE_UP)
         r->failure = why;
-    if (why == UPSTREAM_FAILED_NONE_UP || !is_retry_safe(r)) {
+    if (why == UPSTREAM_FAILED_NONE_UP || why == UPSTREAM_FAILED_NO_MEMORY || !is_retry_safe(r)) {
         end_exchange(r);
         give_up(r);
     } else if (was_closed_meanwhile(r)) {

@@ -28,6 +28,17 @@ static struct http_limits head_limits(const struct session *s)
     return limits;
 }
 
+/* Nothing is read, so that nothing has to be kept (RFC 9110 section 15.6.4). */
+static enum step_result refuse_for_memory(struct session *s)
+{
+    struct str answer = http_busy_answer();
+    size_t n;
+
+    worker_count(s->sw->w, COUNT_REFUSED_MEMORY);
+    (void)wire_write(s->sw->w, &s->wire, &(struct iovec){(void *)answer.p, answer.n}, 1, &n);
+    return session_start_linger(s);
+}
+
 static enum step_result read_first(struct session *s)
 {
     struct worker *w = s->sw->w;
@@ -38,6 +49,8 @@ static enum step_result read_first(struct session *s)
     if (!(s->events & EV_READ) && !wire_has_pending(&s->wire))
         return STEP_WAIT;
     s->events &= (short)~EV_READ;
+    if (b == NULL && buffers_are_short_for_visitors())
+        return refuse_for_memory(s);
     if (b == NULL)
         b = s->in = buffer_take(w);
     v = wire_read(w, &s->wire, b->bytes + b->end, sizeof(b->bytes) - b->end, &n);

@@ -380,6 +380,21 @@ void session_worker_drain(struct session_worker *sw)
     }
 }
 
+void session_worker_make_room(struct session_worker *sw)
+{
+    struct session *resting[SESSION_ROOM];
+    size_t n = 0;
+
+    /* The list begins with the newest: the last that are seen stay in the ring. */
+    for (struct session *s = sw->sessions; s != NULL; s = s->next)
+        if (s->step == SESSION_READ_HEAD && s->in == NULL && s->clock == CLOCK_IDLE)
+            resting[n++ % SESSION_ROOM] = s;
+    for (size_t i = 0; i < n && i < SESSION_ROOM; i++) {
+        worker_count(sw->w, COUNT_CONNECTIONS_MADE_ROOM);
+        destroy(resting[i]);
+    }
+}
+
 unsigned session_worker_count(const struct session_worker *sw)
 {
     return sw->n_sessions;

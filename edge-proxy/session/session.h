@@ -20,6 +20,8 @@ void session_open(struct session_worker *sw, int fd, SSL *ssl, const struct addr
                   uint64_t ticket);
 /* Connections close after their response, idle ones after a moment. */
 void session_worker_drain(struct session_worker *sw);
+/* Files have run out: some connections that rest between requests close, those opened first. */
+void session_worker_make_room(struct session_worker *sw);
 unsigned session_worker_count(const struct session_worker *sw);
 /* Cuts off what is left, and frees. */
 void session_worker_free(struct session_worker *sw);

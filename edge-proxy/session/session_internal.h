@@ -15,6 +15,7 @@ enum {
     SESSION_DRAIN_IDLE_MS = 1000,   /* at the end, idle connections are closed after it */
     SESSION_LINGER_MS = 2000,       /* for an unread body after the response ... */
     SESSION_LINGER_BYTES = 1 << 20, /* ... and at most so much of it */
+    SESSION_ROOM = 32,              /* closed at once when files run out */
     SESSION_FREE_MAX = 1024         /* kept for the next connections */
 };
 

@@ -124,6 +124,24 @@ static void finish_probe(struct probe *p, bool is_good, const char *reason)
     wheel_set(&p->checks->w->wheel, &p->timer, next_interval(p), start_probe);
 }
 
+/* What keeps us from asking says nothing about the origin. */
+static void skip_probe(struct probe *p)
+{
+    close_probe(p);
+    worker_count(p->checks->w, COUNT_CHECKS_SKIPPED);
+    wheel_set(&p->checks->w->wheel, &p->timer, next_interval(p), start_probe);
+}
+
+static void finish_open(struct probe *p, dial_why why)
+{
+    char reason[DIAL_WHY_TEXT];
+
+    if (dial_is_own_fault(dial_verdict(why)))
+        skip_probe(p);
+    else
+        finish_probe(p, false, dial_why_text(why, reason));
+}
+
 static void on_probe_timeout(struct wheel_timer *t)
 {
     static const char *const reasons[] = {
@@ -282,10 +300,9 @@ static void on_event(void *arg, short what)
 static void on_open(void *arg, dial_why why)
 {
     struct probe *p = arg;
-    char reason[DIAL_WHY_TEXT];
 
     if (why != 0) {
-        finish_probe(p, false, dial_why_text(why, reason));
+        finish_open(p, why);
     } else if (p->request == NULL) {
         finish_probe(p, true, "");
     } else {
@@ -321,7 +338,6 @@ static void start_probe(struct wheel_timer *t)
     struct dial_target targets[DIAL_TARGETS_MAX];
     size_t n = origin_targets(p->origin, targets);
     struct dial_order o = origin_order(p->origin, targets, n, check_host(p->pool), timeout_ms);
-    char reason[DIAL_WHY_TEXT];
     dial_why why;
 
     if (n == 0) { /* nobody is there: not known to be sick either */
@@ -330,7 +346,7 @@ static void start_probe(struct wheel_timer *t)
     }
     p->c = dial_open(p->checks->dial, &o, &ops, p, &why);
     if (p->c == NULL) {
-        finish_probe(p, false, dial_why_text(why, reason));
+        finish_open(p, why);
         return;
     }
     p->answer = buffer_take(p->checks->w);

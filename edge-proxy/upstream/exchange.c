@@ -179,7 +179,8 @@ static void take_response(struct upstream_exchange *x)
     if (!x->has_head || x->failure != UPSTREAM_FINE)
         return;
     /* Decoding is what finds the end, and framing errors. */
-    if (body_peek(&x->body, x->in, &data) == BODY_FAILED && !x->body.is_eof)
+    (void)body_peek(&x->body, x->in, &data);
+    if (http_is_refusal(x->body.failure)) /* what came before stays the client's */
         fail(x, UPSTREAM_FAILED_PROTOCOL);
     else if (x->body.is_ended)
         release_conn(x);
@@ -307,6 +308,7 @@ static enum upstream_failure failure_of(dial_why why)
 {
     static const enum upstream_failure failed[] = {
         [DIAL_NO_FILES] = UPSTREAM_FAILED_NO_FILES,
+        [DIAL_NO_PORTS] = UPSTREAM_FAILED_NO_PORTS,
         [DIAL_CONNECT] = UPSTREAM_FAILED_CONNECT,
         [DIAL_TIMEOUT] = UPSTREAM_FAILED_CONNECT_TIMEOUT,
         [DIAL_TLS] = UPSTREAM_FAILED_TLS,
@@ -432,6 +434,8 @@ struct upstream_exchange *upstream_start(struct upstream_worker *u,
         x->started_us = clock_mono_us();
     if (x->origin == NULL)
         fail(x, UPSTREAM_FAILED_NONE_UP);
+    else if (buffers_are_short_for_origins())
+        fail(x, UPSTREAM_FAILED_NO_MEMORY);
     else
         connect_or_reuse(x);
     return x;

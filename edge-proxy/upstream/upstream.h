@@ -87,6 +87,8 @@ void upstream_worker_free(struct upstream_worker *u);
 #define UPSTREAM_FAILURES(X)                                                          \
     X(NONE_UP, 503, UPSTREAM_NONE_UP, "no origin up", NO_RESULT)                      \
     X(NO_FILES, 503, UPSTREAM_NO_FILES, "no file descriptor left", NO_RESULT)         \
+    X(NO_MEMORY, 503, UPSTREAM_NO_MEMORY, "buffers used up", NO_RESULT)               \
+    X(NO_PORTS, 503, UPSTREAM_NO_PORTS, "no local port left", NO_RESULT)              \
     X(CONNECT, 502, UPSTREAM_CONNECT_FAILED, "connect failed", UNREACHABLE)           \
     X(CONNECT_TIMEOUT, 504, UPSTREAM_CONNECT_TIMEOUT, "connect timeout", UNREACHABLE) \
     X(TLS, 502, UPSTREAM_TLS, "tls failed", UNREACHABLE)                              \

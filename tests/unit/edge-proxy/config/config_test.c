@@ -43,7 +43,7 @@ static void a_whole_file_is_taken(void **state)
              "trusted-proxies: [10.0.0.0/8, \"::1\"]\n"
              "access-log: log/a.json\n"
              "limits: {header-timeout: 1s, keep-alive: 2s, body-idle: 3s, min-rate: off, "
-             "head-size: 8k, "
+             "head-size: 8k, buffers: 8MiB, "
              "max-connections: 50, target-connections: 20, drain: 4s, tunnel-idle: 5m}\n"
              "control: {servers: [127.0.0.1:8530, {name: ns2, address: 127.0.0.2:8530}], "
              "certificate: pem, key: pem, ca: pem, socket: run/e, report-interval: 500ms}\n"
@@ -113,6 +113,7 @@ static void a_whole_file_is_taken(void **state)
     assert_int_equal(c->limits.target_connections, 20);
     assert_int_equal(c->limits.drain_ms, 4000);
     assert_int_equal(c->limits.tunnel_idle_ms, 300000);
+    assert_int_equal(c->limits.buffer_bytes, 8 << 20);
     assert_int_equal(c->control.n_servers, 2);
     assert_string_equal(c->control.servers[0].name, "127.0.0.1:8530");
     assert_string_equal(c->control.servers[1].name, "ns2");
@@ -154,6 +155,7 @@ static void defaults_hold(void **state)
     assert_int_equal(c->limits.target_connections, 15000);
     assert_int_equal(c->limits.drain_ms, 30000);
     assert_int_equal(c->limits.tunnel_idle_ms, 3600000);
+    assert_true(c->limits.buffer_bytes > 64 << 20); /* half of any machine's */
     assert_int_equal(c->control.report_interval_ms, 1000);
     assert_int_equal(c->control.n_servers, 0);
     assert_null(c->control.socket_path);
