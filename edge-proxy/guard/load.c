@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A worker that has more to do than time is seen by its loop: what should have run now runs later.
- * A timer measures by how much, ten times a second. The mean of the newest decides, so that one
- * long turn is no overload; the way down is slower than the way up, so that shedding does not flap.
+ * A timer measures by how much, ten times a second. The mean of the newest decides, and none counts
+ * for more than MOST_LAGS, so that neither one long turn is overload, nor that a process or its
+ * machine was stopped for a while; the way down is slower than the way up, so that shedding does
+ * not flap.
  */
 #include "edge-proxy/guard/guard_internal.h"
 
@@ -14,7 +16,8 @@
 
 enum {
     LOOK_MS = 100,
-    CALM_LOOKS = 10,            /* quiet ones in a row, before a worker takes everything again */
+    MOST_LAGS = 3,   /* times the limit: 2 such looks in a row are high load, 4 extreme */
+    CALM_LOOKS = 10, /* quiet ones in a row, before a worker takes everything again */
     OVERLOADED_AFTER_MS = 2000, /* of extreme load: visitors are sent elsewhere ... */
     RELIEVED_AFTER_MS = 10000,  /* ... until there has been none for so long */
     REFUSE_HIGH = 2,
@@ -83,11 +86,14 @@ static void look_again(struct watch *x)
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
     struct watch *x = arg;
-    int64_t late_us = clock_mono_us() - x->due_us;
-    uint32_t late_ms = late_us > 0 ? (uint32_t)(late_us / 1000) : 0;
+    int64_t late_ms = (clock_mono_us() - x->due_us) / 1000;
     uint32_t lag_ms = atomic_load_explicit(&x->load->lag_ms, memory_order_relaxed);
 
-    x->mean_ms = (3 * x->mean_ms + late_ms) / 4;
+    if (late_ms < 0)
+        late_ms = 0;
+    if (late_ms > MOST_LAGS * (int64_t)lag_ms)
+        late_ms = MOST_LAGS * (int64_t)lag_ms;
+    x->mean_ms = (3 * x->mean_ms + (uint32_t)late_ms) / 4;
     if (x->mean_ms >= lag_ms)
         x->calm_looks = 0;
     atomic_store_explicit(&x->level, judge(x, lag_ms), memory_order_relaxed);

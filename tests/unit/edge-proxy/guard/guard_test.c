@@ -374,6 +374,19 @@ static void a_loop_that_lags_is_seen(void **state)
     guard_unwatch(f->guard, &f->worker);
 }
 
+/* A process that was stopped, a machine that slept: over when it is noticed. */
+static void one_long_turn_is_no_load(void **state)
+{
+    struct fixture *f = *state;
+
+    guard_set_lag(f->guard, 20);
+    guard_watch(f->guard, &f->worker);
+    usleep(700000);
+    event_base_loop(f->worker.base, EVLOOP_NONBLOCK);
+    assert_int_equal(guard_load(f->guard, &f->worker), GUARD_LOAD_FINE);
+    guard_unwatch(f->guard, &f->worker);
+}
+
 static void without_a_lag_nothing_is_shed(void **state)
 {
     struct fixture *f = *state;
@@ -403,6 +416,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(sites_and_routes_have_lists, set_up, tear_down),
         cmocka_unit_test_setup_teardown(requests_are_charged_by_client_or_key, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_loop_that_lags_is_seen, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_long_turn_is_no_load, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_a_lag_nothing_is_shed, set_up, tear_down),
     };
 
