@@ -13,7 +13,7 @@ from edge_under_test import (HOST, IS_SANITIZED, connections, counted, edge_site
 from gslbtest import (PATIENCE, case, case_table, check, check_equal, check_in, main, wait_until)  # noqa: E402
 from site_under_test import Site  # noqa: E402
 
-HEADER_S, BODY_S, IDLE_S, FIRST_BYTE_S = (s * min(PATIENCE, 2) for s in (1.0, 1.2, 1.5, 1.0))
+HEADER_S, BODY_S, IDLE_S, FIRST_BYTE_S, HANDSHAKE_S = (s * min(PATIENCE, 2) for s in (1.0, 1.2, 1.5, 1.0, 2.0))
 MANY = 400
 BIG = 64 << 20
 
@@ -24,7 +24,7 @@ def ms(seconds):
 
 def edit(config, site):
     config["limits"] = {"header-timeout": ms(HEADER_S), "body-idle": ms(BODY_S), "keep-alive": ms(IDLE_S),
-                        "drain": "2s"}
+                        "handshake-timeout": ms(HANDSHAKE_S), "drain": "2s"}
     config["pools"]["app"].update({"first-byte-timeout": ms(FIRST_BYTE_S), "idle-timeout": ms(BODY_S),
                                    "connect-timeout": "500ms"})
     # A backlog of one that nobody accepts from: connections to it hang.
@@ -167,7 +167,7 @@ def a_tls_handshake_has_a_deadline(site):
     with counted(site.edge, {'tls_failures_total.reason="timeout"': 1}):
         with socket.create_connection((site.edge.address, site.edge.https_port)) as sock:
             sock.sendall(b"\x16\x03\x01")
-            sock.settimeout(HEADER_S + 5 * PATIENCE)
+            sock.settimeout(HANDSHAKE_S + 5 * PATIENCE)
             check_equal(sock.recv(100), b"")
 
 

@@ -206,7 +206,7 @@ def check_broken_body(site, body, wanted=(400, 413)):
     check(len(statuses(answer)) == 1 and statuses(answer)[0] in wanted, f"{body!r} was answered {answer!r}")
     wait_until(lambda: not site.raw.open_sockets(), "the connection to the origin to be closed")
     got = site.raw.all_bytes()
-    check(b"/next" not in got and not got.endswith(b"0\r\n\r\n"), f"{body!r}: the origin got {got!r}")
+    check(b"/next" not in got and not got.endswith(b"\r\n0\r\n\r\n"), f"{body!r}: the origin got {got!r}")
 
 
 @case

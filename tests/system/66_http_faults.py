@@ -170,12 +170,16 @@ def interim_answers_without_end_have_it_too(site):
 
 # ---- Files
 
+def limit_files(edge, n):
+    edge.program.argv = ["/bin/sh", "-c", f'ulimit -n {n}; exec "$@"', "sh", *edge.program.argv]
+
+
 @case
 def without_file_descriptors_origins_are_not_blamed():
     """Visitors take all but a few: requests are refused, the origin stays up, and all is well after."""
     with Site() as site:
         edge = site.add_edge("edge-1", [site.add_origin()])
-        edge.program.argv = ["/bin/sh", "-c", 'ulimit -n 96; exec "$@"', "sh", *edge.program.argv]
+        limit_files(edge, 96)
         edge.config["cache"] = {"memory": "off"}
         edge.config["pools"]["app"]["check"]["timeout"] = edge.config["pools"]["app"]["check"]["interval"] = "400ms"
         site.start()
@@ -195,8 +199,23 @@ def without_file_descriptors_origins_are_not_blamed():
         m = edge.metrics()
         check_equal(total(m, 'upstream_errors_total.reason="no-files"'), answers.count(503))
         check(total(m, 'reason="no-files"') > 0, "it was counted")
-        check(total(m, "edge_connections_made_room_total") > 0, "resting connections have given way")
         check(not edge.program.log_lines("origin is down"), "the origin was not blamed")
+
+
+@case
+def without_file_descriptors_resting_connections_give_way():
+    """Each newcomer is served, though there are more who stay than there are files for."""
+    with Site() as site:
+        edge = site.add_edge("edge-1", [site.add_origin()])
+        limit_files(edge, 96)
+        site.start()
+        site.origins[0].serve("/hit", b"stored", cache_control=KEEPS)
+        with contextlib.ExitStack() as crowd:
+            for _ in range(150):
+                c = crowd.enter_context(Connection(edge.address, edge.http_port))
+                c.send_request("GET", "/hit", HOST)
+                check_equal(c.read_response().status, 200)
+        check(edge.metric("edge_connections_made_room_total") >= 150 - 96, "the oldest were closed")
 
 
 # ---- Memory
