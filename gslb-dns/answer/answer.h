@@ -88,8 +88,6 @@
     X(ONLINE_REFUSED, "gslb_dns_online_signatures_refused_total",                                  \
       "Answers with TC or SERVFAIL, the time for such signatures being spent.")                    \
     X(UDP_DROP_PORT, "gslb_dns_udp_dropped_total{reason=\"port_0\"}", "UDP packets not answered.") \
-    X(UDP_DROP_LONG, "gslb_dns_udp_dropped_total{reason=\"too_long\"}",                            \
-      "UDP packets not answered.")                                                                 \
     X(UDP_DROP_SEND, "gslb_dns_udp_dropped_total{reason=\"send_failed\"}",                         \
       "UDP packets not answered.")                                                                 \
     X(UDP_DROP_PROXY, "gslb_dns_udp_dropped_total{reason=\"proxy_header\"}",                       \

