@@ -111,6 +111,16 @@ struct cache_body *body_new(struct cache *c, struct cache_shard *shard, uint64_t
     return b;
 }
 
+struct cache_body *body_reserve(struct cache *c, struct cache_shard *s, uint64_t body_bytes)
+{
+    if (body_bytes == UINT64_MAX)
+        return store_reserve(c, CACHE_SEGMENT_MIN) ? body_new(c, s, UINT64_MAX) : NULL;
+    if (body_bytes > atomic_load_explicit(&c->max_object_bytes, memory_order_relaxed) ||
+        !store_reserve(c, body_bytes))
+        return NULL;
+    return body_new(c, s, body_bytes);
+}
+
 void body_release(struct cache_body *b)
 {
     if (atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) > 1)
@@ -297,6 +307,8 @@ void cache_fill_end(struct cache_object *o, bool is_whole)
     atomic_store_explicit(&b->state, is_whole ? BODY_WHOLE : BODY_BROKEN, memory_order_release);
     waiters_take(&fill->waiters, &readers);
     pthread_mutex_unlock(&b->shard->lock);
+    if (persist_is_due(o))
+        persist_write(b->cache, o);
     free(fill);
     waiters_wake(&readers, CACHE_WAKE_LOOK, 0);
     store_release_dropped(dropped);

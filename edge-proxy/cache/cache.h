@@ -8,7 +8,8 @@
  *                   STALE       object: serve it; with a lead: refresh it in the background
  *                   REVALIDATE  object and lead: ask the origin if it is current
  *                   FETCH       lead: nothing usable, fetch it
- *                   WAIT        another request is fetching it: wake() comes, look up again
+ *                   WAIT        another request is fetching it, or it is read from the disk:
+ *                               wake() comes, look up again
  *                   PASS        not for the cache
  *                   UNAVAILABLE only-if-cached and nothing stored: 504
  *
@@ -36,17 +37,22 @@
 #include <sys/uio.h>
 
 struct cache;
+struct disk;
 struct cache_object; /* counted reference */
 struct cache_lead;
 struct cache_reader;
 struct cache_waiter;
 
-enum { CACHE_VARIANTS_MAX = 16, CACHE_KEY_MAX = 16384 };
+enum { CACHE_VARIANTS_MAX = 16, CACHE_KEY_MAX = 16384, CACHE_DISK_FORMAT = 1 };
 
 struct cache *cache_new(uint64_t memory_bytes, uint64_t max_object_bytes);
 /* New budgets on reload; what is too much goes with the next insertions. Any thread. */
 void cache_set_limits(struct cache *c, uint64_t memory_bytes, uint64_t max_object_bytes);
-/* No references, leads or waiters are left. */
+/* Keeps what is asked for again on a disk, too; before the first look-up. The disk stays the
+ * caller's, who may close it at any time, and must free it after the cache. It must have been
+ * opened for CACHE_DISK_FORMAT. */
+void cache_set_disk(struct cache *c, struct disk *d);
+/* No references, leads or waiters are left. Closes the disk. */
 void cache_free(struct cache *c);
 
 /* ---- Look-up ---- */
@@ -91,6 +97,7 @@ struct cache_result {
     struct cache_object *object; /* the caller's reference: cache_object_release */
     struct cache_lead *lead;     /* the caller's duty */
     struct cache_waiter *waiter; /* with WAIT: woken once, unless cancelled before */
+    bool is_loading;             /* with WAIT: it comes from the disk */
     const char *forward_reason;  /* Cache-Status fwd: "uri-miss", "vary-miss", "stale", "request",
                                     "bypass", "method" */
 };

@@ -4,6 +4,7 @@
 #define EDGE_PROXY_CACHE_INTERNAL_H
 
 #include "edge-proxy/cache/cache.h"
+#include "edge-proxy/disk/disk.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -85,6 +86,8 @@ struct cache_segment *segment_new(struct cache_body *b, size_t cap);
 void segment_free(struct cache_body *b, struct cache_segment *s);
 /* A body to be filled; bytes are already reserved for expected_bytes when that is known. */
 struct cache_body *body_new(struct cache *c, struct cache_shard *shard, uint64_t expected_bytes);
+/* The bytes are reserved first, so that what is stored fits; NULL: no room. */
+struct cache_body *body_reserve(struct cache *c, struct cache_shard *s, uint64_t body_bytes);
 void body_release(struct cache_body *b);
 /* Opens a reader at the start; the shard's lock is held. */
 void reader_attach(struct cache_reader *r, struct cache_object *o);
@@ -98,6 +101,7 @@ enum object_queue { QUEUE_NONE, QUEUE_SMALL, QUEUE_MAIN };
 struct cache_object {
     _Atomic uint32_t refs; /* the index holds one */
     _Atomic uint8_t frequency;
+    _Atomic bool is_persisted; /* on the disk, or on its way */
     uint8_t kind, queue;
     bool is_indexed;
     uint16_t status;
@@ -136,6 +140,9 @@ bool object_is_selected(const struct cache_object *o, const struct fields *reque
 struct cache_object *object_new(struct cache *c, struct str key, uint64_t hash,
                                 const struct freshness_exchange *x, const struct freshness *f);
 struct cache_object *object_new_pass(struct cache *c, struct str key, uint64_t hash, int64_t now_s);
+/* The object that of describes, with its key, vary and lines. One reference; NULL: no room. */
+struct cache_object *object_restore(struct cache *c, uint64_t hash, const struct cache_object *of,
+                                    const char *data);
 /* The fields of a stored response as they are after a 304 (RFC 9111 section 3.2). */
 void object_merge_fields(const struct cache_object *o, const struct fields *update,
                          struct fields *out);
@@ -152,6 +159,8 @@ struct cache_lead {
     uint64_t hash;
     int64_t now_s; /* of the look-up */
     bool is_solo;  /* nobody waits for it: the answer would have to be validated again anyway */
+    bool is_load;  /* from the disk */
+    bool is_invalidated; /* what the disk has is no longer right */
     size_t key_bytes;
     char key[];
 };
@@ -175,6 +184,7 @@ struct cache_shard {
 };
 
 struct cache {
+    struct disk *disk; /* NULL: none */
     _Atomic uint64_t memory_bytes, max_object_bytes;
     _Atomic uint64_t used_bytes;
     _Atomic uint64_t no_room;
@@ -195,9 +205,31 @@ struct cache_object *store_first(struct cache_shard *s, uint64_t hash);
  * replaced are chained to *dropped, to be released without the lock. */
 void store_insert(struct cache_shard *s, struct cache_object *o, struct cache_object **dropped);
 void store_remove(struct cache_shard *s, struct cache_object *o, struct cache_object **dropped);
+/* Is a response there for the same key and the same selecting fields? */
+bool store_has_variant(const struct cache_shard *s, const struct cache_object *o);
 /* The body of o, of unknown length, has grown. */
 void store_grow(struct cache_shard *s, struct cache_object *o, uint64_t bytes);
 /* Without the lock. */
 void store_release_dropped(struct cache_object *dropped);
+bool store_is_indexed(struct cache_object *o);
+
+/* ---- The disk (persist.c). No lock is held; the cache has a disk ---- */
+
+/* Has it been asked for again, is it whole, and not on its way yet? Then the caller must write it.
+ */
+static inline bool persist_is_due(struct cache_object *o)
+{
+    return o->cache->disk != NULL &&
+           !atomic_load_explicit(&o->is_persisted, memory_order_relaxed) &&
+           atomic_load_explicit(&o->frequency, memory_order_relaxed) > 0 &&
+           atomic_load_explicit(&o->body->state, memory_order_acquire) == BODY_WHOLE &&
+           !atomic_exchange_explicit(&o->is_persisted, true, memory_order_relaxed);
+}
+void persist_write(struct cache *c, struct cache_object *o);
+/* What memory has stored is newer than what the disk has. */
+void persist_replace(struct cache *c, const struct cache_object *o);
+/* Reads what there is for the key, and then ends the lead; false: nothing, it stays the caller's.
+ */
+bool persist_load(struct cache *c, struct cache_lead *lead);
 
 #endif

@@ -65,6 +65,8 @@ static void land(struct cache_lead *lead, struct cache_object *fresh, enum cache
     waiters_take(&lead->waiters, &waiters);
     pthread_mutex_unlock(&s->lock);
     store_release_dropped(dropped);
+    if (fresh != NULL && lead->cache->disk != NULL)
+        persist_replace(lead->cache, fresh);
     waiters_wake(&waiters, why, fail_status);
     if (lead->object != NULL)
         cache_object_release(lead->object);
@@ -84,17 +86,6 @@ void cache_lead_pass(struct cache_lead *lead)
 void cache_lead_fail(struct cache_lead *lead, unsigned status)
 {
     land(lead, NULL, status == 0 ? CACHE_WAKE_LOOK : CACHE_WAKE_FAIL, status);
-}
-
-/* The body's bytes are reserved before the object is made, so that what is stored fits. */
-static struct cache_body *reserve_body(struct cache *c, struct cache_shard *s, uint64_t body_bytes)
-{
-    if (body_bytes == UINT64_MAX)
-        return store_reserve(c, CACHE_SEGMENT_MIN) ? body_new(c, s, UINT64_MAX) : NULL;
-    if (body_bytes > atomic_load_explicit(&c->max_object_bytes, memory_order_relaxed) ||
-        !store_reserve(c, body_bytes))
-        return NULL;
-    return body_new(c, s, body_bytes);
 }
 
 /* Not stored. Only what holds for every request makes the key one that is passed: an error may be
@@ -119,7 +110,7 @@ struct cache_object *cache_lead_store(struct cache_lead *lead, struct cache_resp
     r->verdict = freshness_of_response(r->exchange, &fresh);
     if (r->verdict == FRESHNESS_STORE) {
         o = object_new(lead->cache, lead_key(lead), lead->hash, r->exchange, &fresh);
-        body = o != NULL ? reserve_body(lead->cache, lead->shard, r->body_bytes) : NULL;
+        body = o != NULL ? body_reserve(lead->cache, lead->shard, r->body_bytes) : NULL;
         if (body != NULL) {
             o->body = body;
             land(lead, o, CACHE_WAKE_LOOK, 0);
@@ -292,9 +283,32 @@ static void lead_or_wait(struct cache_shard *s, const struct cache_request *r,
         out->verdict = CACHE_PASS;
         return;
     }
-    s->collapsed++;
+    s->collapsed += !flight->is_load;
     out->verdict = CACHE_WAIT;
+    out->is_loading = flight->is_load;
     out->waiter = waiters_add(&flight->waiters, s, &r->waker);
+}
+
+/* Memory has nothing that this request may use: the disk may have. */
+static bool is_load_due(const struct cache *c, const struct cache_request *r,
+                        const struct cache_result *out)
+{
+    return c->disk != NULL && out->lead != NULL && out->verdict == CACHE_FETCH &&
+           out->object == NULL && !out->lead->is_solo && r->is_joining_allowed;
+}
+
+/* Hands the lead to the disk, and waits for it as any other request does. */
+static void try_load(struct cache *c, struct cache_result *out)
+{
+    if (persist_load(c, out->lead)) {
+        out->verdict = CACHE_WAIT;
+        out->is_loading = true;
+        out->lead = NULL;
+    } else {
+        out->lead->is_load = false;
+        cache_waiter_cancel(out->waiter);
+        out->waiter = NULL;
+    }
 }
 
 /* What the request alone decides. */
@@ -344,7 +358,16 @@ void cache_lookup(struct cache *c, const struct cache_request *r, struct cache_r
         surplus = out->object;
         out->object = NULL;
     }
+    if (is_load_due(c, r, out)) {
+        out->lead->is_load = true;
+        out->waiter = waiters_add(&out->lead->waiters, s, &r->waker);
+    }
     pthread_mutex_unlock(&s->lock);
+    if (out->waiter != NULL && out->lead != NULL)
+        try_load(c, out);
+    else if ((out->verdict == CACHE_HIT || out->verdict == CACHE_STALE) &&
+             persist_is_due(out->object))
+        persist_write(c, out->object);
     if (surplus != NULL)
         cache_object_release(surplus);
     free(fresh);
@@ -362,6 +385,11 @@ void cache_invalidate(struct cache *c, struct str key)
         if (o->hash == hash && str_eq(object_key(o), key))
             store_remove(s, o, &dropped);
     }
+    for (struct cache_lead *f = s->flights; f != NULL; f = f->next)
+        if (f->hash == hash && f->is_load && str_eq(lead_key(f), key))
+            f->is_invalidated = true;
     pthread_mutex_unlock(&s->lock);
     store_release_dropped(dropped);
+    if (c->disk != NULL)
+        disk_remove_key(c->disk, key);
 }

@@ -217,6 +217,27 @@ struct cache_object *object_new(struct cache *c, struct str key, uint64_t hash,
     return o;
 }
 
+struct cache_object *object_restore(struct cache *c, uint64_t hash, const struct cache_object *of,
+                                    const char *data)
+{
+    struct cache_object *o =
+        alloc_object(c, (struct str){data, of->key_bytes}, hash, of->vary_bytes + of->lines_bytes);
+    uint32_t own_bytes;
+
+    if (o == NULL)
+        return NULL;
+    own_bytes = o->own_bytes;
+    *o = *of;
+    o->refs = 1;
+    o->own_bytes = own_bytes;
+    o->hash = hash;
+    o->cache = c;
+    o->kind = OBJECT_RESPONSE;
+    o->is_persisted = true;
+    memcpy(o->data, data, o->key_bytes + o->vary_bytes + o->lines_bytes);
+    return o;
+}
+
 struct cache_object *object_new_pass(struct cache *c, struct str key, uint64_t hash, int64_t now_s)
 {
     struct cache_object *o = alloc_object(c, key, hash, 0);

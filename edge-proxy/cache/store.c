@@ -52,8 +52,15 @@ void cache_set_limits(struct cache *c, uint64_t memory_bytes, uint64_t max_objec
     atomic_store_explicit(&c->max_object_bytes, max_object_bytes, memory_order_relaxed);
 }
 
+void cache_set_disk(struct cache *c, struct disk *d)
+{
+    c->disk = d;
+}
+
 void cache_free(struct cache *c)
 {
+    if (c->disk != NULL)
+        disk_close(c->disk); /* nobody loads or writes any more */
     for (size_t i = 0; i < CACHE_SHARDS; i++) {
         struct cache_shard *s = &c->shards[i];
         struct cache_object *dropped = NULL;
@@ -238,6 +245,27 @@ void store_insert(struct cache_shard *s, struct cache_object *o, struct cache_ob
     s->insertions++;
     cache_object_hold(o);
     queue_push(s, o, ghost_take(s, o->hash) ? QUEUE_MAIN : QUEUE_SMALL);
+}
+
+bool store_has_variant(const struct cache_shard *s, const struct cache_object *o)
+{
+    for (const struct cache_object *x = s->buckets[o->hash & (s->n_buckets - 1)]; x != NULL;
+         x = x->chain)
+        if (x->hash == o->hash && x->kind == OBJECT_RESPONSE &&
+            str_eq(object_key(x), object_key(o)) && str_eq(object_vary(x), object_vary(o)))
+            return true;
+    return false;
+}
+
+bool store_is_indexed(struct cache_object *o)
+{
+    struct cache_shard *s = store_shard(o->cache, o->hash);
+    bool is_indexed;
+
+    pthread_mutex_lock(&s->lock);
+    is_indexed = o->is_indexed;
+    pthread_mutex_unlock(&s->lock);
+    return is_indexed;
 }
 
 void store_grow(struct cache_shard *s, struct cache_object *o, uint64_t bytes)

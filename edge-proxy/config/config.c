@@ -3,8 +3,10 @@
  * numbers that must agree. */
 #include "edge-proxy/config/config_internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { DEFAULT_MAX_OBJECT = 16 << 20, DEFAULT_CHECK_MS = 1000 };
@@ -39,11 +41,41 @@ static void check_listeners(struct check *k)
     conf_index_free(&seen);
 }
 
+static uint64_t physical_bytes(void)
+{
+    return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void finish_disk(struct check *k)
+{
+    enum { INDEX_BYTES = 20 };
+    struct config_disk *disk = &k->config->cache.disk;
+    const char *slash;
+    struct stat st;
+    char *folder;
+
+    if (disk->path == NULL)
+        return;
+    if (k->config->cache.memory_bytes == 0)
+        conf_warn(k->f, disk->place, "disk is never used with memory: off");
+    slash = strrchr(disk->path, '/');
+    folder = base_strndup(disk->path, (size_t)(slash - disk->path) + 1);
+    if (stat(folder, &st) != 0)
+        conf_error(k->f, disk->place, "file: %s: %s", folder, strerror(errno));
+    if (disk->bytes / disk->record_bytes > physical_bytes() / 2 / INDEX_BYTES)
+        conf_error(k->f, disk->place,
+                   "the index of %llu responses would take more than half of this machine's "
+                   "memory; a larger object-size makes it smaller",
+                   (unsigned long long)(disk->bytes / disk->record_bytes));
+    free(folder);
+}
+
 static void finish_cache(struct check *k)
 {
     struct config_cache *cache = &k->config->cache;
     char object[TEXT_SHORT], half[TEXT_SHORT];
 
+    finish_disk(k);
     if (cache->memory_bytes == 0) {
         if (cache->max_object_bytes != 0)
             conf_warn(k->f, k->file->object_place, "max-object is never used with memory: off");
@@ -64,7 +96,7 @@ static void finish_limits(struct check *k)
     struct config_limits *l = &k->config->limits;
 
     if (l->buffer_bytes == 0)
-        l->buffer_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2;
+        l->buffer_bytes = physical_bytes() / 2;
     if (l->target_connections == 0)
         l->target_connections = l->max_connections / 4 * 3 + l->max_connections % 4 * 3 / 4;
     if (l->target_connections == 0)

@@ -201,18 +201,6 @@ struct config_clients {
     size_t n_exempt, n_denied;
 };
 
-/* Certificates that a site asks its visitors for. */
-enum config_verify { CONFIG_VERIFY_OFF, CONFIG_VERIFY_OPTIONAL, CONFIG_VERIFY_REQUIRED };
-struct config_credentials {
-    enum config_verify verify;
-    const char *const *ca_paths; /* whose certificates are good, PEM */
-    size_t n_ca;
-    const char *const *crl_paths; /* which are not any more, PEM; none: that is not asked */
-    size_t n_crl;
-    uint32_t depth; /* CAs between the certificate and one of those */
-    struct place place;
-};
-
 struct config_maintenance {
     bool is_on;
     struct config_page page; /* body.p NULL: the one for 503 */
@@ -248,14 +236,21 @@ struct config_site {
     const struct config_route *routes; /* longest prefix first */
     size_t n_routes;
     bool is_redirect_https;
-    struct config_credentials credentials;
     struct config_pages pages; /* its own, then everybody's */
     struct config_maintenance maintenance;
+};
+
+struct config_disk {
+    const char *path; /* NULL: none */
+    uint64_t bytes;
+    uint32_t record_bytes; /* expected of one response */
+    struct place place;
 };
 
 struct config_cache {
     uint64_t memory_bytes; /* 0: no cache */
     uint64_t max_object_bytes;
+    struct config_disk disk;
 };
 
 struct config_peer {

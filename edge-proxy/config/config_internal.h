@@ -59,7 +59,6 @@ struct file_site {
     size_t n_routes;
     bool is_redirect_https;
     struct place redirect_place;
-    struct config_credentials credentials;
 };
 
 struct file_pool {

@@ -26,6 +26,42 @@ static const struct conf_struct LISTENER = {
     .place = CONF_AT(struct config_listener, place),
 };
 
+static const struct conf_field DISK_FIELDS[] = {
+    {
+        .key = "file",
+        .kind = CONF_PATH,
+        .slot = CONF_ONE(struct config_disk, path),
+        .place = CONF_AT(struct config_disk, place),
+        .is_required = true,
+        .help = "A file of its own, which is made when it is not there, or a block device. What "
+                "else it holds is never overwritten.",
+    },
+    {
+        .key = "size",
+        .kind = CONF_BYTES,
+        .slot = CONF_ONE(struct config_disk, bytes),
+        .is_required = true,
+        .min = "16MiB",
+        .max = "256TiB",
+        .help = "Taken at once. Another size, or another object-size, begins with an empty file.",
+    },
+    {
+        .key = "object-size",
+        .kind = CONF_BYTES,
+        .slot = CONF_ONE(struct config_disk, record_bytes),
+        .preset = "16KiB",
+        .min = "1KiB",
+        .max = "1MiB",
+        .help = "What a response is expected to take, on average: there is an index of 20 bytes of "
+                "memory for each that fits.",
+    },
+};
+static const struct conf_struct DISK = {
+    .what = "disk",
+    .size = sizeof(struct config_disk),
+    CONF_FIELDS(DISK_FIELDS),
+};
+
 static const struct conf_field CACHE_FIELDS[] = {
     {
         .key = "memory",
@@ -47,6 +83,15 @@ static const struct conf_field CACHE_FIELDS[] = {
         .min = "1KiB",
         .help = "The largest response that is cached, at most half of memory; auto: 16MiB, or half "
                 "of memory if that is less.",
+    },
+    {
+        .key = "disk",
+        .kind = CONF_STRUCT,
+        .slot = CONF_ONE(struct file, config.cache.disk),
+        .of = &DISK,
+        .help = "Where responses are kept that were asked for more than once, for longer than "
+                "memory has room, and over restarts. Absent: nowhere. Changes count from the next "
+                "start or upgrade on.",
     },
 };
 static const struct conf_struct CACHE = {
@@ -435,7 +480,7 @@ static const struct conf_field TOP_FIELDS[] = {
         .kind = CONF_STRUCT,
         .slot = CONF_SECTION(struct file),
         .of = &CACHE,
-        .help = "The memory cache.",
+        .help = "The cache, in memory and on disk.",
     },
     {
         .key = "pools",

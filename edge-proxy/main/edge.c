@@ -9,11 +9,13 @@
 #include "common/snapshot/snapshot.h"
 #include "edge-proxy/control/control.h"
 #include "edge-proxy/dial/dial.h"
+#include "edge-proxy/disk/disk.h"
 #include "edge-proxy/report/report.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { HOUSEKEEPING_MS = 1000, EXPIRY_LOOK_MS = 3600000, LOG_CLOSE_MS = 2000 };
@@ -37,6 +39,7 @@ struct edge {
     struct generation *generation;
     struct upstream_checks *checks;
     struct request_shared shared;
+    struct disk *disk; /* of the cache; NULL: none */
     struct listen *listen;
     struct control *control;
     struct report *report;
@@ -52,6 +55,7 @@ static struct report_sources sources(const struct edge *e)
         .generation = e->generation,
         .shared = &e->shared,
         .listen = e->listen,
+        .disk = e->disk,
         .n_workers = e->n_workers,
     };
 }
@@ -204,8 +208,19 @@ static void commit(struct edge *e, struct change *c)
 
 /* ---- Reload ---- */
 
+static bool is_same_disk(const struct config_disk *a, const struct config_disk *b)
+{
+    if (a->path == NULL || b->path == NULL)
+        return a->path == b->path;
+    return strcmp(a->path, b->path) == 0 && a->bytes == b->bytes &&
+           a->record_bytes == b->record_bytes;
+}
+
 static void warn_of_fixed(const struct edge *e, const struct config *config, struct errors *errors)
 {
+    if (!is_same_disk(&config->cache.disk, &e->generation->config->cache.disk))
+        errors_warn(errors, config->cache.disk.place,
+                    "the cache's disk changes with the next start or upgrade");
     if (count_workers(config) != e->n_workers)
         errors_warn(errors, (struct place){.file = e->path},
                     "the number of workers stays %u until the next start", e->n_workers);
@@ -339,6 +354,8 @@ static void hand_over(void *arg)
     struct edge *e = arg;
 
     control_hand_over(e->control);
+    if (e->disk != NULL)
+        disk_close(e->disk); /* the new program waits for it */
     leaving_begin(e->leaving, 0, e->generation->config->limits.upgrade_drain_ms);
 }
 
@@ -432,6 +449,20 @@ static struct outcome check_file_limit(const struct config *config, struct error
     return OUTCOME_OK;
 }
 
+static void open_cache(struct edge *e, const struct config_cache *config)
+{
+    e->shared.cache = cache_new(config->memory_bytes, config->max_object_bytes);
+    if (config->disk.path == NULL || config->memory_bytes == 0)
+        return;
+    e->disk = disk_open(&(struct disk_settings){
+        .path = config->disk.path,
+        .bytes = config->disk.bytes,
+        .record_bytes = config->disk.record_bytes,
+        .format = CACHE_DISK_FORMAT,
+    });
+    cache_set_disk(e->shared.cache, e->disk);
+}
+
 static struct edge *make_edge(const char *path, struct generation *g)
 {
     const struct config *config = g->config;
@@ -445,7 +476,7 @@ static struct edge *make_edge(const char *path, struct generation *g)
     wire_prepare();
     snapshot_reader_start();
     e->report = report_new();
-    e->shared.cache = cache_new(config->cache.memory_bytes, config->cache.max_object_bytes);
+    open_cache(e, &config->cache);
     e->shared.log = access_log_new();
     e->shared.guard = guard_new(count_workers(config));
     e->shared.idle_origins = dial_store_new(&e->flow);
@@ -534,6 +565,7 @@ void edge_stop(struct edge *e)
     loop_free(e->loop);
     access_log_free(e->shared.log, LOG_CLOSE_MS);
     cache_free(e->shared.cache);
+    disk_free(e->disk);
     guard_free(e->shared.guard);
     report_free(e->report);
     close(e->signal_fd);

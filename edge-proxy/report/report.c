@@ -4,6 +4,7 @@
 #include "common/clock/clock.h"
 #include "common/json/json.h"
 #include "common/net/net.h"
+#include "edge-proxy/disk/disk.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -256,6 +257,40 @@ static void write_cache(const struct report_sources *s, struct text *out)
                   f.no_room);
 }
 
+static void write_disk(const struct report_sources *s, struct text *out)
+{
+    struct disk_figures f;
+
+    if (s->disk == NULL)
+        return;
+    disk_read_figures(s->disk, &f);
+    metrics_write_head(out, "edge_cache_disk_state", "gauge",
+                       "1 for the state that the cache's disk is in.");
+    for (enum disk_state i = 0; i <= DISK_CLOSED; i++)
+        text_addf(out, "edge_cache_disk_state{state=\"%s\"} %d\n", disk_state_text(i),
+                  f.state == i);
+    write_gauge(out, "edge_cache_disk_bytes", "Room for responses on the disk.", f.bytes);
+    write_gauge(out, "edge_cache_disk_objects", "Responses on the disk.", f.records);
+    write_counter(out, "edge_cache_disk_written_bytes_total", "Bytes written to the disk.",
+                  f.written_bytes);
+    write_counter(out, "edge_cache_disk_writes_total", "Responses written.", f.writes);
+    write_counter(out, "edge_cache_disk_reads_total", "Responses read.", f.reads);
+    metrics_write_head(out, "edge_cache_disk_failures_total", "counter",
+                       "What the disk did not do, by why.");
+    text_addf(out, "edge_cache_disk_failures_total{reason=\"write_refused\"} %llu\n",
+              (unsigned long long)f.writes_refused);
+    text_addf(out, "edge_cache_disk_failures_total{reason=\"write_error\"} %llu\n",
+              (unsigned long long)f.write_errors);
+    text_addf(out, "edge_cache_disk_failures_total{reason=\"read_refused\"} %llu\n",
+              (unsigned long long)f.reads_refused);
+    text_addf(out, "edge_cache_disk_failures_total{reason=\"read_late\"} %llu\n",
+              (unsigned long long)f.reads_late);
+    text_addf(out, "edge_cache_disk_failures_total{reason=\"read_error\"} %llu\n",
+              (unsigned long long)f.read_errors);
+    text_addf(out, "edge_cache_disk_failures_total{reason=\"checksum\"} %llu\n",
+              (unsigned long long)f.reads_bad);
+}
+
 static void write_origins(const struct report_sources *s, struct text *out)
 {
     const struct upstream_pools *pools = s->generation->pools;
@@ -341,6 +376,7 @@ void report_write_metrics(struct report *r, const struct report_sources *s, stru
     write_gauge(out, "edge_cpu_permille", "CPU use, of all CPUs this edge may use.",
                 cpu_permille(r));
     write_cache(s, out);
+    write_disk(s, out);
     write_origins(s, out);
     write_balance(s, out);
     write_certificates(s, out);

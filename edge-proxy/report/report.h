@@ -17,6 +17,7 @@ struct report_sources {
     const struct generation *generation;
     const struct request_shared *shared;
     const struct listen *listen;
+    struct disk *disk; /* of the cache; NULL: none */
     unsigned n_workers;
 };
 

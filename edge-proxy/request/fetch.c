@@ -69,10 +69,10 @@ static const struct config_pool *request_pool(const struct request *r)
     return &request_config(r)->pools[r->route.route->pool];
 }
 
-/* Whom the origin is asked for: without the port, for its certificate. */
+/* The host that the origin is asked for. */
 static struct str sent_host(const struct request *r)
 {
-    const char *authority = request_pool(r)->host_header;
+    const char *authority = request_config(r)->pools[r->route.route->pool].host_header;
     struct str host = r->head.host;
     uint16_t port;
 
@@ -103,49 +103,45 @@ static void on_try_timeout(struct wheel_timer *t)
     request_go_on(r);
 }
 
-void fetch_describe(struct request *r, struct upstream_request *out)
+void fetch_start(struct request *r)
 {
     static const struct upstream_ops ops = {
-        .describe = forward_describe,
-        .write_target = forward_write_target,
-        .write_fields = forward_write_fields,
+        .write_head = forward_write_head,
         .body_peek = peek_client_body,
         .body_consume = consume_client_body,
         .write_trailers = write_client_trailers,
         .on_interim = on_interim,
         .on_progress = on_progress,
     };
-    const struct config_balance *balance = &request_pool(r)->balance;
 
-    *out = (struct upstream_request){
-        .ops = &ops,
-        .arg = r,
-        .pools = r->use->g->pools,
-        .pool = r->route.route->pool,
-        .method = r->lead != NULL ? HTTP_METHOD_GET : r->head.method,
-        .has_body = r->framing.body != HTTP_BODY_NONE,
-        .is_body_chunked = r->framing.body == HTTP_BODY_CHUNKED,
-        .host = sent_host(r),
-        .tried = r->tried,
-        .is_fresh_wanted = r->is_fresh_wanted,
-        .is_upgrade = r->is_upgrade,
-    };
-    out->has_key = balance->policy == CONFIG_POLICY_HASH && find_hash_key(r, balance, &out->key);
-}
-
-void fetch_start(struct request *r)
-{
-    const struct config_retry *retry = &request_pool(r)->retry;
-    struct upstream_request order;
+    const struct config_pool *pool = request_pool(r);
+    uint64_t key = 0;
+    bool has_key =
+        pool->balance.policy == CONFIG_POLICY_HASH && find_hash_key(r, &pool->balance, &key);
 
     r->sent_s = clock_wall_s();
     r->attempts++;
-    fetch_describe(r, &order);
-    r->x = upstream_start(r->rw->upstream, &order);
+    r->x = upstream_start(r->rw->upstream,
+                          &(struct upstream_request){
+                              .ops = &ops,
+                              .arg = r,
+                              .pools = r->use->g->pools,
+                              .pool = r->route.route->pool,
+                              .method = r->lead != NULL ? HTTP_METHOD_GET : r->head.method,
+                              .has_body = r->framing.body != HTTP_BODY_NONE,
+                              .is_body_chunked = r->framing.body == HTTP_BODY_CHUNKED,
+                              .host = sent_host(r),
+                              .tried = r->tried,
+                              .key = key,
+                              .has_key = has_key,
+                              .is_fresh_wanted = r->is_fresh_wanted,
+                              .is_upgrade = r->is_upgrade,
+                          });
     /* A body can be sent once; how long it takes is the visitor's to say. */
-    if (retry->try_timeout_ms != 0 && r->framing.body == HTTP_BODY_NONE &&
+    if (pool->retry.try_timeout_ms != 0 && r->framing.body == HTTP_BODY_NONE &&
         upstream_failure(r->x) == UPSTREAM_FINE)
-        wheel_set(&request_flow(r)->wheel, &r->try_timer, retry->try_timeout_ms, on_try_timeout);
+        wheel_set(&request_flow(r)->wheel, &r->try_timer, pool->retry.try_timeout_ms,
+                  on_try_timeout);
 }
 
 /* May it be sent again (RFC 9112 section 9.3.1, RFC 9110 section 9.2.2)? What was never sent may
@@ -379,7 +375,7 @@ static void forget(struct request *r, struct str path, struct str query)
 
     r->head.path = path;
     r->head.query = query;
-    request_write_key(r, &key);
+    http_write_key(&key, &r->head, r->client.is_tls);
     r->head.path = own_path;
     r->head.query = own_query;
     if (!key.is_full)

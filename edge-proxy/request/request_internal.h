@@ -57,8 +57,6 @@ enum request_step {
 #undef REQUEST_STEP_ENUM_
 };
 
-enum step_result { STEP_AGAIN, STEP_WAIT };
-
 /* Where an answer of our own sends the client. */
 enum request_redirect { REDIRECT_NONE, REDIRECT_HTTPS, REDIRECT_ROUTE };
 
@@ -83,6 +81,7 @@ struct request {
     enum request_source source;
     struct request_response response;
     unsigned look_ups;
+    bool is_loaded; /* it waited for the disk */
     enum counter cache_counter;
     struct cache_status cache_status;
     struct buffer *own_head; /* copies of the head's slices, once the session's are gone */
@@ -136,12 +135,6 @@ void request_run(struct request *r);
 void request_go_on(struct request *r);
 /* Answers with a body of our own. */
 void request_answer(struct request *r, unsigned status);
-static inline enum step_result request_answer_with(struct request *r, unsigned status)
-{
-    request_answer(r, status);
-    return STEP_WAIT;
-}
-struct request_response request_own_response(const struct request *r, unsigned status);
 /* The response is one of our own, whatever else is under way. */
 void request_set_own(struct request *r, unsigned status);
 /* The part of the request by which origins are chosen or requests counted; false: it has none. The
@@ -156,13 +149,6 @@ void request_spawn_refresh(struct request *r, struct cache_lead *lead);
 void request_own_head(struct request *r, const struct request *from);
 void request_free(struct request *r);
 
-/* admit.c */
-enum step_result request_step_admit(struct request *r);
-/* true: the client has done too much of it. */
-bool request_blame(struct request *r, enum guard_mischief what);
-/* The key under which the cache has the response. */
-void request_write_key(const struct request *r, struct writer *w);
-
 /* deliver.c: responses, whatever their source. */
 void deliver_object(struct request *r);
 void deliver_origin(struct request *r);
@@ -173,8 +159,6 @@ void fetch_judge(struct request *r);
 void fetch_fill(struct request *r);
 /* Ends whatever is under way, in the right way for those who wait. */
 void fetch_drop(struct request *r);
-/* What is asked of upstream. */
-void fetch_describe(struct request *r, struct upstream_request *out);
 /* Too much load for what needs an origin: stale, or 503. */
 void fetch_shed(struct request *r);
 /* The exchange failed before its head: begins another one, or answers. */
@@ -183,9 +167,7 @@ void fetch_retry(struct request *r);
 bool fetch_retry_status(struct request *r);
 
 /* forward.c */
-void forward_describe(void *arg, struct upstream_start *out);
-void forward_write_target(void *arg, struct writer *w);
-void forward_write_fields(void *arg, struct writer *w);
+void forward_write_head(void *arg, struct writer *w);
 
 /* access_log.c */
 /* A worker's random prefix and a running number, in hexadecimal. */

@@ -41,13 +41,10 @@ class Answer:
 
 
 class H2Client:
-    """credit False: no WINDOW_UPDATE but by hand. settings: what ours say. certificate: ours, as issue()
-    of tls_lab gives it."""
+    """credit False: no WINDOW_UPDATE but by hand. settings: what ours say."""
 
-    def __init__(self, edge, ca, server_name=HOST, settings=None, credit=True, timeout_s=10.0, certificate=None):
+    def __init__(self, edge, ca, server_name=HOST, settings=None, credit=True, timeout_s=10.0):
         context = ssl.create_default_context(cafile=str(ca))
-        if certificate:
-            context.load_cert_chain(certificate["certificate"], certificate["key"])
         context.set_alpn_protocols(["h2", "http/1.1"])
         sock = socket.create_connection((edge.address, edge.https_port), timeout_s * PATIENCE)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

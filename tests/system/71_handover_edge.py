@@ -50,6 +50,7 @@ def build():
         site.add_dns("ns1")
         def edit(config):
             config["limits"] = {"drain-notice": "3s", "drain": "20s"}
+            config["cache"] = {"disk": {"file": str(site.path("store")), "size": "16MiB"}}
             config["sites"][HOST]["routes"]["/nocache/"] = {"pool": "app", "cache": False}
         site.edge = site.add_edge("eu-west-1", edit=edit)
         site.start()
@@ -185,6 +186,28 @@ def what_is_open_is_finished_by_the_old_one(site):
             digest.update(data)
             left -= len(data)
         check_equal(digest.hexdigest(), stream_hash(BIG))
+    check_equal(old.wait(20 * PATIENCE), 0)
+
+
+@case
+def the_disk_of_the_cache_moves(site):
+    """While what is open is still being finished by the old one."""
+    def on_disk(name):
+        return site.edge.metrics()[name]
+    site.origin.serve("/kept", b"kept", cache_control="max-age=1000")
+    wait_until(lambda: site.edge.get("/kept").body == b"kept" and on_disk("edge_cache_disk_writes_total") > 0,
+               "it to be written")
+    gate = site.origin.gate("/nocache/slow")
+    with site.edge.http.connect(timeout_s=30) as c:
+        c.send_request("GET", "/nocache/slow", HOST)
+        gate.wait_for()
+        old, _ = begin_handover(site.edge)
+        wait_until(lambda: on_disk('edge_cache_disk_state{state="ready"}') == 1, "the new one to have the disk")
+        check_equal(site.edge.get("/kept").body, b"kept")
+        check_equal(site.origin.count("/kept"), 1)
+        check(old.poll() is None, "the old process is still there")
+        gate.open()
+        check_equal(c.read_response().status, 200)
     check_equal(old.wait(20 * PATIENCE), 0)
 
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the origin gets to see of a request: composed from a parsed head, compared byte by byte. */
 #include "edge-proxy/request/request_internal.h"
-#include "edge-proxy/upstream/upstream_internal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -113,16 +112,6 @@ static void set_up(struct setup *s, size_t i)
     assert_true(ip_parse(STR("192.0.2.7"), &s->r.client.ip));
 }
 
-static void write_head(struct request *r, struct writer *w)
-{
-    struct upstream_request u;
-
-    fetch_describe(r, &u);
-    http1_write_head(&u, w);
-    assert_false(w->is_full);
-    *w->p = '\0';
-}
-
 static void compose(struct setup *s, size_t i, char *out, size_t cap)
 {
     static const struct http_limits limits = {
@@ -134,7 +123,9 @@ static void compose(struct setup *s, size_t i, char *out, size_t cap)
         http_parse_request(&s->r.head, cases[i].request, strlen(cases[i].request), &limits),
         HTTP_DONE);
     assert_int_equal(http_request_framing(&s->r.head, &s->r.framing), HTTP_DONE);
-    write_head(&s->r, &w);
+    forward_write_head(&s->r, &w);
+    assert_false(w.is_full);
+    *w.p = '\0';
 }
 
 static void origins_get_clean_heads(void **state)
@@ -177,7 +168,8 @@ static void an_owned_head_needs_no_session(void **state)
         request_own_head(&s->r, &s->r);
         memset(request, '#', n);
         free(request);
-        write_head(&s->r, &w);
+        forward_write_head(&s->r, &w);
+        *w.p = '\0';
         assert_string_equal(after, before);
         free(s->r.own_head);
         rules_table_free(s->generation.rules);
