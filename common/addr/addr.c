@@ -9,7 +9,7 @@ bool ip_parse(struct str s, struct ip *out)
 {
     char buf[ADDR_TEXT];
 
-    if (s.n == 0 || s.n >= sizeof(buf))
+    if (s.n == 0 || s.n >= sizeof(buf) || memchr(s.p, '\0', s.n) != NULL)
         return false;
     memcpy(buf, s.p, s.n);
     buf[s.n] = '\0';

@@ -12,10 +12,22 @@
 #include "common/error/error.h"
 #include "common/template/template.h"
 
+/* Whoever is no load balancer. */
+enum config_others { CONFIG_OTHERS_REFUSED, CONFIG_OTHERS_VISITORS };
+
+/* Load balancers that say by a PROXY header whom they bring. */
+struct config_proxies {
+    const struct prefix *from;
+    size_t n_from;       /* 0: nobody does */
+    uint32_t timeout_ms; /* until the header is there */
+    enum config_others others;
+};
+
 struct config_listener {
     struct addr address;
     struct place place;
     bool is_tls;
+    struct config_proxies proxies;
 };
 
 struct config_certificate {

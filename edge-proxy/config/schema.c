@@ -2,6 +2,51 @@
 /* All that edge-proxy.yaml can say. The reference in edge-proxy.yaml(5) is made from this table. */
 #include "edge-proxy/config/config_internal.h"
 
+static const struct conf_choice OTHERS[] = {
+    {"refuse", CONFIG_OTHERS_REFUSED},
+    {"serve", CONFIG_OTHERS_VISITORS},
+    {NULL, 0},
+};
+
+static const struct conf_field PROXIES_FIELDS[] = {
+    {
+        .key = "from",
+        .kind = CONF_PREFIX,
+        .slot = CONF_LIST(struct config_proxies, from, n_from),
+        .is_required = true,
+        .max_items = 256,
+        .help = "Who may say so: load balancers. A header of version 1 or 2 of the PROXY protocol "
+                "must come first on each of their connections, before TLS too; whom it names is "
+                "the visitor for limits, networks, the origins' X-Forwarded-For and the log. One "
+                "for nobody (UNKNOWN, LOCAL) leaves it to the load balancer's own address. May "
+                "stand for the whole mapping.",
+    },
+    {
+        .key = "others",
+        .kind = CONF_ENUM,
+        .slot = CONF_ONE(struct config_proxies, others),
+        .choices = OTHERS,
+        .preset = "refuse",
+        .help = "What becomes of connections from elsewhere: refused, or served as visitors that "
+                "come by themselves and send no header.",
+    },
+    {
+        .key = "timeout",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct config_proxies, timeout_ms),
+        .preset = "3s",
+        .min = "100ms",
+        .max = "1m",
+        .help = "For the header to come, whole.",
+    },
+};
+static const struct conf_struct PROXIES = {
+    .what = "proxy-protocol",
+    .size = sizeof(struct config_proxies),
+    CONF_FIELDS(PROXIES_FIELDS),
+    .shorthand = "from",
+};
+
 static const struct conf_field LISTENER_FIELDS[] = {
     {
         .key = "address",
@@ -16,6 +61,13 @@ static const struct conf_field LISTENER_FIELDS[] = {
         .slot = CONF_ONE(struct config_listener, is_tls),
         .preset = "false",
         .help = "Whether visitors speak TLS here.",
+    },
+    {
+        .key = "proxy-protocol",
+        .kind = CONF_STRUCT,
+        .slot = CONF_ONE(struct config_listener, proxies),
+        .of = &PROXIES,
+        .help = "Visitors come by load balancers, which say who they are.",
     },
 };
 static const struct conf_struct LISTENER = {

@@ -12,6 +12,7 @@
 #define EDGE_CONNECTIONS_ "edge_connections_total"
 #define EDGE_REFUSED_ "edge_connections_refused_total"
 #define EDGE_TLS_ "edge_tls_failures_total"
+#define EDGE_PROXY_ "edge_proxy_header_failures_total"
 #define EDGE_REQUESTS_ "edge_requests_total"
 #define EDGE_RESPONSES_ "edge_responses_total"
 #define EDGE_CACHE_ "edge_cache_total"
@@ -54,6 +55,13 @@
     X(REFUSED_RATE, EDGE_REFUSED_ "{reason=\"client-rate\"}", "Connections refused.")              \
     X(REFUSED_SCORE, EDGE_REFUSED_ "{reason=\"client-score\"}", "Connections refused.")            \
     X(REFUSED_LOAD, EDGE_REFUSED_ "{reason=\"load\"}", "Connections refused.")                     \
+    X(REFUSED_UNLISTED, EDGE_REFUSED_ "{reason=\"no-proxy\"}", "Connections refused.")             \
+    X(PROXY_HEADERS, "edge_proxy_headers_total", "PROXY headers taken from load balancers.")       \
+    X(PROXY_MISSING, EDGE_PROXY_ "{reason=\"missing\"}", "Load balancers' connections closed.")    \
+    X(PROXY_MALFORMED, EDGE_PROXY_ "{reason=\"malformed\"}",                                       \
+      "Load balancers' connections closed.")                                                       \
+    X(PROXY_CLOSED, EDGE_PROXY_ "{reason=\"closed\"}", "Load balancers' connections closed.")      \
+    X(PROXY_TIMEOUT, EDGE_PROXY_ "{reason=\"timeout\"}", "Load balancers' connections closed.")    \
     X(MISCHIEF_MALFORMED, EDGE_MISCHIEF_ "{kind=\"malformed\"}", "What adds to clients' scores.")  \
     X(MISCHIEF_HANDSHAKE, EDGE_MISCHIEF_ "{kind=\"handshake\"}", "What adds to clients' scores.")  \
     X(MISCHIEF_SLOW, EDGE_MISCHIEF_ "{kind=\"slow\"}", "What adds to clients' scores.")            \

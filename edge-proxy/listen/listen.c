@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <event2/event_struct.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,10 +19,18 @@ enum {
 /* The kernel takes the smaller of this and net.core.somaxconn. */
 static const int BACKLOG = 4096;
 
+/* What is spoken on new connections, and who may open them. */
+struct terms {
+    bool is_tls, are_others_refused;
+    uint32_t proxy_ms;
+    size_t n_proxies;
+    struct prefix proxies[];
+};
+
 /* One worker's socket. The worker's thread, once it was posted there. */
 struct acceptor {
     struct listen_worker *worker;
-    bool is_tls;
+    struct terms *terms; /* its own: they change while a generation does */
     int fd;
     bool is_added;
     struct event event;
@@ -46,7 +55,8 @@ struct listen {
 struct listen_change {
     struct listen *l;
     struct listener **next; /* those of the new configuration: kept and new */
-    bool *is_new, *is_tls;
+    bool *is_new;
+    struct terms **terms; /* of the kept ones */
     size_t n;
 };
 
@@ -78,19 +88,33 @@ static void refuse(struct acceptor *a, int fd, enum counter why)
     struct str answer = http_busy_answer();
 
     worker_count(a->worker->w, why);
-    if (!a->is_tls)
+    if (!a->terms->is_tls)
         (void)send(fd, answer.p, answer.n, MSG_NOSIGNAL);
     close(fd);
+}
+
+static bool is_listed(const struct terms *t, const struct addr *peer)
+{
+    struct ip ip = addr_ip(peer);
+
+    for (size_t i = 0; i < t->n_proxies; i++)
+        if (prefix_has(&t->proxies[i], &ip))
+            return true;
+    return false;
 }
 
 static void open_session(struct acceptor *a, int fd, const struct addr *peer)
 {
     struct generation *g = request_worker_generation(a->worker->requests);
     struct request_shared *shared = request_worker_shared(a->worker->requests);
-    struct ip ip = addr_ip(peer);
-    SSL *ssl = NULL;
-    uint64_t ticket;
+    const struct terms *t = a->terms;
+    bool is_proxy = t->n_proxies > 0 && is_listed(t, peer);
 
+    if (t->are_others_refused && !is_proxy) {
+        worker_count(a->worker->w, COUNT_REFUSED_UNLISTED);
+        close(fd);
+        return;
+    }
     if (atomic_load_explicit(&shared->connections, memory_order_relaxed) >=
         g->config->limits.max_connections) {
         refuse(a, fd, COUNT_REFUSED_LIMIT);
@@ -100,21 +124,8 @@ static void open_session(struct acceptor *a, int fd, const struct addr *peer)
         refuse(a, fd, COUNT_REFUSED_MEMORY);
         return;
     }
-    if (guard_admit(shared->guard, g->guard, a->worker->w, &ip, a->is_tls, &ticket) !=
-        GUARD_ADMITTED) {
-        close(fd);
-        return;
-    }
-    if (a->is_tls) {
-        ssl = g->tls != NULL ? tls_server_ssl(g->tls) : NULL;
-        if (ssl == NULL) {
-            worker_count(a->worker->w, COUNT_ACCEPT_ERRORS);
-            guard_leave(shared->guard, ticket);
-            close(fd);
-            return;
-        }
-    }
-    session_open(a->worker->sessions, fd, ssl, peer, ticket);
+    session_open(a->worker->sessions, fd,
+                 &(struct session_arrival){peer, t->is_tls, is_proxy ? t->proxy_ms : 0});
 }
 
 static void on_acceptable(evutil_socket_t listener, short what, void *arg)
@@ -155,10 +166,32 @@ static void free_acceptor(void *arg)
         event_del(&a->event);
     }
     close(a->fd);
+    free(a->terms);
     free(a);
 }
 
 /* ---- Opening and closing (main) ---- */
+
+static struct terms *terms_new(const struct config_listener *c)
+{
+    size_t n = c->proxies.n_from;
+    struct terms *t = base_zalloc(1, sizeof(*t) + n * sizeof(t->proxies[0]));
+
+    t->is_tls = c->is_tls;
+    t->are_others_refused = n > 0 && c->proxies.others == CONFIG_OTHERS_REFUSED;
+    t->proxy_ms = c->proxies.timeout_ms;
+    t->n_proxies = n;
+    if (n > 0)
+        memcpy(t->proxies, c->proxies.from, n * sizeof(t->proxies[0]));
+    return t;
+}
+
+static struct terms *terms_copy(const struct terms *t)
+{
+    size_t bytes = sizeof(*t) + t->n_proxies * sizeof(t->proxies[0]);
+
+    return memcpy(base_alloc(bytes), t, bytes);
+}
 
 static void free_listener(struct listener *x)
 {
@@ -181,12 +214,13 @@ static void close_listener(struct listen *l, struct listener *x)
 }
 
 /* The next worker in turn accepts from fd. */
-static void add_acceptor(struct listen *l, struct listener *x, int fd)
+static void add_acceptor(struct listen *l, struct listener *x, const struct config_listener *c,
+                         int fd)
 {
     struct acceptor *a = base_zalloc(1, sizeof(*a));
 
     *a = (struct acceptor){
-        .worker = &l->workers[x->n_acceptors % l->n_workers], .is_tls = x->is_tls, .fd = fd};
+        .worker = &l->workers[x->n_acceptors % l->n_workers], .terms = terms_new(c), .fd = fd};
     x->acceptors = base_realloc(x->acceptors, (x->n_acceptors + 1) * sizeof(struct acceptor *));
     x->acceptors[x->n_acceptors++] = a;
 }
@@ -208,11 +242,11 @@ static struct listener *open_listener(struct listen *l, const struct config_list
             free_listener(x);
             return NULL;
         }
-        add_acceptor(l, x, fd);
+        add_acceptor(l, x, c, fd);
     }
     /* Each has a queue of its own: closing one would reset who waits there. */
     while ((fd = net_take_inherited(&c->address)) >= 0)
-        add_acceptor(l, x, fd);
+        add_acceptor(l, x, c, fd);
     return x;
 }
 
@@ -242,14 +276,15 @@ struct listen_change *listen_prepare(struct listen *l, const struct config *conf
     change->l = l;
     change->next = base_zalloc(config->n_listeners + 1, sizeof(change->next[0]));
     change->is_new = base_zalloc(config->n_listeners + 1, sizeof(change->is_new[0]));
-    change->is_tls = base_zalloc(config->n_listeners + 1, sizeof(change->is_tls[0]));
+    change->terms = base_zalloc(config->n_listeners + 1, sizeof(change->terms[0]));
     for (size_t i = 0; i < config->n_listeners; i++) {
         struct listener *x = find_listener(l, &config->listeners[i]);
 
         change->is_new[change->n] = x == NULL;
-        change->is_tls[change->n] = config->listeners[i].is_tls;
         if (x == NULL)
             x = open_listener(l, &config->listeners[i], errors);
+        else
+            change->terms[change->n] = terms_new(&config->listeners[i]);
         if (x != NULL)
             change->next[change->n++] = x;
         else
@@ -261,15 +296,22 @@ struct listen_change *listen_prepare(struct listen *l, const struct config *conf
     return NULL;
 }
 
+static void free_change(struct listen_change *change)
+{
+    for (size_t i = 0; i < change->n; i++)
+        free(change->terms[i]);
+    free(change->terms);
+    free(change->is_new);
+    free(change);
+}
+
 void listen_discard(struct listen_change *change)
 {
     for (size_t i = 0; i < change->n; i++)
         if (change->is_new[i])
             free_listener(change->next[i]);
     free(change->next);
-    free(change->is_new);
-    free(change->is_tls);
-    free(change);
+    free_change(change);
 }
 
 static bool is_in(const struct listen_change *change, const struct listener *x)
@@ -290,19 +332,30 @@ static void start_listener(struct listen *l, struct listener *x)
         loop_post(x->acceptors[i]->worker->w->loop, start_acceptor, x->acceptors[i]);
 }
 
-/* The socket stays, what is spoken on its next connections changes. */
-static void toggle_acceptor(void *arg)
-{
-    struct acceptor *a = arg;
+struct new_terms {
+    struct acceptor *acceptor;
+    struct terms *terms;
+};
 
-    a->is_tls = !a->is_tls;
+/* The socket stays, its next connections are under these. */
+static void take_terms(void *arg)
+{
+    struct new_terms *new = arg;
+
+    free(new->acceptor->terms);
+    new->acceptor->terms = new->terms;
+    free(new);
 }
 
-static void toggle_tls(struct listen *l, struct listener *x)
+static void change_terms(struct listener *x, const struct terms *terms)
 {
-    x->is_tls = !x->is_tls;
-    for (size_t i = 0; i < x->n_acceptors; i++)
-        loop_post(x->acceptors[i]->worker->w->loop, toggle_acceptor, x->acceptors[i]);
+    x->is_tls = terms->is_tls;
+    for (size_t i = 0; i < x->n_acceptors; i++) {
+        struct new_terms *new = base_alloc(sizeof(*new));
+
+        *new = (struct new_terms){x->acceptors[i], terms_copy(terms)};
+        loop_post(x->acceptors[i]->worker->w->loop, take_terms, new);
+    }
 }
 
 void listen_commit(struct listen *l, struct listen_change *change)
@@ -313,14 +366,12 @@ void listen_commit(struct listen *l, struct listen_change *change)
     for (size_t i = 0; i < change->n; i++)
         if (change->is_new[i])
             start_listener(l, change->next[i]);
-        else if (change->is_tls[i] != change->next[i]->is_tls)
-            toggle_tls(l, change->next[i]);
+        else
+            change_terms(change->next[i], change->terms[i]);
     free(l->listeners);
     l->listeners = change->next;
     l->n = change->n;
-    free(change->is_new);
-    free(change->is_tls);
-    free(change);
+    free_change(change);
 }
 
 void listen_stop(struct listen *l)

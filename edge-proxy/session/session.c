@@ -97,7 +97,9 @@ static void destroy(struct session *s)
     struct session_worker *sw = s->sw;
 
     s->is_running = true; /* what ends with it shall not wake it */
-    if (s->step == SESSION_HANDSHAKE)
+    if (s->step == SESSION_READ_PROXY)
+        free(s->proxy_part);
+    else if (s->step == SESSION_HANDSHAKE)
         session_end_handshake(s);
     else if (s->step == SESSION_CARRY_H2)
         h2_free(s->h2);
@@ -146,6 +148,9 @@ static void on_deadline(struct wheel_timer *timer)
     switch ((enum session_clock)s->clock) {
     case CLOCK_NONE:
         return;
+    case CLOCK_PROXY:
+        worker_count(w, COUNT_PROXY_TIMEOUT);
+        break;
     case CLOCK_HANDSHAKE:
         worker_count(w, COUNT_TLS_TIMEOUT);
         session_blame(s, GUARD_HANDSHAKE);
@@ -269,6 +274,7 @@ static enum step_result step_linger(struct session *s)
 static enum step_result run_steps(struct session *s)
 {
     static enum step_result (*const steps[])(struct session *) = {
+        [SESSION_READ_PROXY] = session_step_read_proxy,
         [SESSION_HANDSHAKE] = session_step_handshake,
         [SESSION_READ_HEAD] = session_step_read_head,
         [SESSION_AWAIT] = step_await,
@@ -319,7 +325,7 @@ struct session_worker *session_worker_new(struct request_worker *rw)
     return sw;
 }
 
-static struct session *take_session(struct session_worker *sw)
+struct session *session_new(struct session_worker *sw, int fd)
 {
     struct session *s = sw->free_sessions;
 
@@ -338,32 +344,9 @@ static struct session *take_session(struct session_worker *sw)
         sw->sessions->link = &s->next;
     sw->sessions = s;
     sw->n_sessions++;
-    return s;
-}
-
-void session_open(struct session_worker *sw, int fd, SSL *ssl, const struct addr *peer,
-                  uint64_t ticket)
-{
-    struct session *s = take_session(sw);
-
     atomic_fetch_add_explicit(&request_worker_shared(sw->rw)->connections, 1, memory_order_relaxed);
-    worker_count(sw->w, ssl != NULL ? COUNT_CONNECTIONS_TLS : COUNT_CONNECTIONS_PLAIN);
     s->wire.fd = fd;
-    s->ticket = ticket;
-    s->client = (struct request_client){
-        .ip = addr_ip(peer),
-        .port = addr_port(peer),
-        .is_tls = ssl != NULL,
-        .protocol = "HTTP/1.1",
-    };
-    s->step = ssl != NULL ? SESSION_HANDSHAKE : SESSION_READ_HEAD;
-    if (ssl != NULL)
-        session_start_handshake(s, ssl);
-    session_want(s, EV_READ);
-    if (ssl != NULL)
-        session_set_clock(s, CLOCK_HANDSHAKE, session_limits(s)->handshake_ms);
-    else
-        session_set_clock(s, CLOCK_HEAD, session_limits(s)->header_timeout_ms);
+    return s;
 }
 
 void session_worker_drain(struct session_worker *sw)

@@ -20,14 +20,15 @@ enum {
 };
 
 /* Only the driver destroys: a step says OVER. */
-#define SESSION_STEPS(X)                                               \
-    X(HANDSHAKE, handshake) /* TLS */                                  \
-    X(READ_HEAD, read_head) /* of the next request; idle in between */ \
-    X(AWAIT, await)         /* the request works on its answer */      \
-    X(SEND_HEAD, send_head) /* with the first of the body */           \
-    X(SEND_BODY, send_body)                                            \
-    X(FINISH, finish)     /* log, then the next request or the end */  \
-    X(CARRY_H2, carry_h2) /* HTTP/2: bytes both ways */                \
+#define SESSION_STEPS(X)                                                 \
+    X(READ_PROXY, read_proxy) /* whom a load balancer brings */          \
+    X(HANDSHAKE, handshake)   /* TLS */                                  \
+    X(READ_HEAD, read_head)   /* of the next request; idle in between */ \
+    X(AWAIT, await)           /* the request works on its answer */      \
+    X(SEND_HEAD, send_head)   /* with the first of the body */           \
+    X(SEND_BODY, send_body)                                              \
+    X(FINISH, finish)     /* log, then the next request or the end */    \
+    X(CARRY_H2, carry_h2) /* HTTP/2: bytes both ways */                  \
     X(LINGER, linger)     /* let the client read before we close */
 
 enum session_step {
@@ -41,6 +42,7 @@ enum step_result { STEP_AGAIN, STEP_WAIT, STEP_OVER };
 enum session_clock {
     CLOCK_NONE, /* an old deadline may still be in the wheel: nothing happens */
     CLOCK_IDLE,
+    CLOCK_PROXY,
     CLOCK_HANDSHAKE,
     CLOCK_HEAD,
     CLOCK_BODY,
@@ -70,9 +72,10 @@ struct session {
     struct wire wire;
     struct buffer *in;
     union {
-        struct turn *turn;           /* NULL: idle */
-        struct handshake *handshake; /* HANDSHAKE */
-        struct h2 *h2;               /* CARRY_H2 */
+        struct proxy_part *proxy_part; /* READ_PROXY; NULL: nothing came yet */
+        struct turn *turn;             /* NULL: idle */
+        struct handshake *handshake;   /* HANDSHAKE */
+        struct h2 *h2;                 /* CARRY_H2 */
     };
     struct session *next, **link;
     struct request_client client;
@@ -105,7 +108,12 @@ struct session_worker {
     bool is_draining;
 };
 
+/* arrive.c */
+enum step_result session_step_read_proxy(struct session *s);
+
 /* session.c */
+/* One that is listed and counted, but has neither a step nor a clock. */
+struct session *session_new(struct session_worker *sw, int fd);
 void session_run(struct session *s);
 void session_want(struct session *s, short interest);
 void session_set_clock(struct session *s, enum session_clock clock, uint32_t ms);

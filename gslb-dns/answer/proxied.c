@@ -23,7 +23,7 @@ bool proxied_take_header(const struct world *w, struct answer_query *io, struct 
 
     if (!is_listed(w, io->source))
         return !proxy_has_signature(io->packet, io->packet_bytes);
-    if (proxy_parse(io->packet, io->packet_bytes, &header) != PROXY_OK)
+    if (proxy_parse(io->packet, io->packet_bytes, PROXY_V2, &header) != PROXY_OK)
         return false;
     io->packet += header.bytes;
     io->packet_bytes -= (uint32_t)header.bytes;

@@ -136,7 +136,7 @@ int transport_read_header(struct connection *c, bool *is_done)
         if (n <= 0)
             return ANSWER_COUNTER_TCP_CLOSED_PROXY;
         rest_keep(&c->in, buf, c->in.n + (size_t)n);
-        verdict = proxy_parse(buf, c->in.n, &header);
+        verdict = proxy_parse(buf, c->in.n, PROXY_V2, &header);
     }
     if (verdict != PROXY_OK)
         return ANSWER_COUNTER_TCP_CLOSED_PROXY;

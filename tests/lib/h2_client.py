@@ -41,13 +41,16 @@ class Answer:
 
 
 class H2Client:
-    """credit False: no WINDOW_UPDATE but by hand. settings: what ours say."""
+    """credit False: no WINDOW_UPDATE but by hand. settings: what ours say. first goes before TLS."""
 
-    def __init__(self, edge, ca, server_name=HOST, settings=None, credit=True, timeout_s=10.0):
+    def __init__(self, edge, ca, server_name=HOST, settings=None, credit=True, timeout_s=10.0,
+                 port=None, first=b"", source=None):
         context = ssl.create_default_context(cafile=str(ca))
         context.set_alpn_protocols(["h2", "http/1.1"])
-        sock = socket.create_connection((edge.address, edge.https_port), timeout_s * PATIENCE)
+        sock = socket.create_connection((edge.address, port or edge.https_port), timeout_s * PATIENCE,
+                                        source_address=(source, 0) if source else None)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.sendall(first)
         self.sock = context.wrap_socket(sock, server_hostname=server_name)
         check(self.sock.selected_alpn_protocol() == "h2", "no h2 by ALPN")
         self._lock = threading.Lock()       # one thread may send while another one reads

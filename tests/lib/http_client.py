@@ -32,24 +32,29 @@ class Response:
 
 
 class Connection:
-    """One connection. TLS when ca is given: verified against it for server_name."""
+    """One connection. TLS when ca is given: verified against it for server_name. first goes before
+    TLS: a load balancer's header."""
 
     def __init__(self, host, port, ca=None, server_name=None, timeout_s=10.0, alpn=None, cert=None,
-                 source=None):
+                 source=None, first=b""):
         self.sock = socket.create_connection((host, port), timeout_s * PATIENCE,
                                              source_address=(source, 0) if source else None)
-        if ca is not None:
-            context = ssl.create_default_context(cafile=str(ca))
-            if alpn:
-                context.set_alpn_protocols(alpn)
-            if cert:
-                context.load_cert_chain(*map(str, cert))
-            try:
-                self.sock = context.wrap_socket(self.sock, server_hostname=server_name)
-            except Exception:
-                self.sock.close()
-                raise
         self.buffer = b""
+        self.sock.sendall(first)
+        if ca is not None:
+            self.start_tls(ca, server_name, alpn, cert)
+
+    def start_tls(self, ca, server_name, alpn=None, cert=None):
+        context = ssl.create_default_context(cafile=str(ca))
+        if alpn:
+            context.set_alpn_protocols(alpn)
+        if cert:
+            context.load_cert_chain(*map(str, cert))
+        try:
+            self.sock = context.wrap_socket(self.sock, server_hostname=server_name)
+        except Exception:
+            self.sock.close()
+            raise
 
     def __enter__(self):
         return self

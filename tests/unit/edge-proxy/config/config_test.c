@@ -55,6 +55,7 @@ static void a_whole_file_is_taken(void **state)
     assert_int_equal(c->n_listeners, 2);
     assert_false(c->listeners[0].is_tls);
     assert_true(c->listeners[1].is_tls);
+    assert_int_equal(c->listeners[0].proxies.n_from, 0);
     assert_int_equal(c->listeners[1].place.line, 3);
     assert_int_equal(c->listeners[1].place.column, 24);
     assert_int_equal(c->tls.min_version, TLS1_3_VERSION);
@@ -232,6 +233,15 @@ static const struct mistake FILES[] = {
      "1:7 name: 'a b' is not a name: letters, digits, '-', '_' and '.' only\n"},
     {"listener twice", "name: e\nlisten: [127.0.0.1:80, {address: 127.0.0.1:80}]\n" POOL SITE,
      "2:24 listen: 127.0.0.1:80 stands here twice, first in line 2\n"},
+    {"load balancers that nobody is",
+     "name: e\nlisten:\n  - address: 127.0.0.1:80\n"
+     "    proxy-protocol: {others: serve}\n" POOL SITE,
+     "4:5 required key 'from' is missing in proxy-protocol\n"},
+    {"wrong words for load balancers",
+     "name: e\nlisten:\n  - address: 127.0.0.1:80\n"
+     "    proxy-protocol: {from: [10.0.0.1/8], others: pass}\n" POOL SITE,
+     "4:29 from: expected a prefix such as 10.0.0.0/8, found '10.0.0.1/8'; did you mean "
+     "10.0.0.0/8?\n4:50 others: expected one of refuse, serve, found 'pass'\n"},
     {"listener without port", "name: e\nlisten: [127.0.0.1]\n" POOL SITE,
      "2:10 address: expected an IP address with port"},
     {"TLS without certificates",

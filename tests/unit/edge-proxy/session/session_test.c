@@ -167,7 +167,7 @@ static size_t converse(struct fixture *f, const char *input, size_t step, char *
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
     assert_true(addr_parse(STR("192.0.2.1:1234"), 0, &peer));
-    session_open(f->sw, pair[0], NULL, &peer, 0);
+    session_open(f->sw, pair[0], &(struct session_arrival){&peer, false, 0});
     for (;;) {
         size_t more = n - sent < step ? n - sent : step;
         ssize_t m = more > 0 ? send(pair[1], input + sent, more, MSG_NOSIGNAL) : 0;
@@ -289,7 +289,7 @@ static void a_pipelined_upload_has_room(void **state)
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
     assert_int_equal(send(pair[1], input, sizeof(input) - 1, 0), sizeof(input) - 1);
     assert_true(addr_parse(STR("192.0.2.1:1234"), 0, &peer));
-    session_open(f->sw, pair[0], NULL, &peer, 0);
+    session_open(f->sw, pair[0], &(struct session_arrival){&peer, false, 0});
     for (unsigned i = 0; i < 1000 && strstr(got, body) == NULL; i++) {
         ssize_t m;
 
