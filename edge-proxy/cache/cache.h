@@ -18,9 +18,13 @@
  *   cache_lead_fail. Waiters are woken by each of these. A fill is read by any number of readers
  *   while it grows; it ends by cache_fill_end.
  *
+ *   A hit that was purged (see purge) is taken out and nothing found; one that was purged softly is
+ *   stale from then on. What a fetch brings that began before a purge is subject to it.
+ *
  * Locks: the store is cut into shards by the key's hash, each with one mutex that is held for some
  * hundred nanoseconds and never across I/O. Bodies are read without a lock: a reader holds a
- * reference, segments do not move, and the number of readable bytes only grows.
+ * reference, segments do not move, and the number of readable bytes only grows. The lock of the
+ * purges is taken under a shard's by the first look-up of an object since the newest purge.
  *
  * Bounds: memory_bytes over all objects, in use or not, and their bodies; one object at most
  * max_object_bytes; CACHE_VARIANTS_MAX variants of one key. What does not fit is passed through
@@ -33,6 +37,7 @@
 
 #include "common/loop/loop.h"
 #include "edge-proxy/freshness/freshness.h"
+#include "edge-proxy/purge/purge.h"
 
 #include <sys/uio.h>
 
@@ -43,7 +48,7 @@ struct cache_lead;
 struct cache_reader;
 struct cache_waiter;
 
-enum { CACHE_VARIANTS_MAX = 16, CACHE_KEY_MAX = 16384, CACHE_DISK_FORMAT = 1 };
+enum { CACHE_VARIANTS_MAX = 16, CACHE_KEY_MAX = 16384, CACHE_DISK_FORMAT = 2 };
 
 struct cache *cache_new(uint64_t memory_bytes, uint64_t max_object_bytes);
 /* New budgets on reload; what is too much goes with the next insertions. Any thread. */
@@ -54,6 +59,8 @@ void cache_set_limits(struct cache *c, uint64_t memory_bytes, uint64_t max_objec
 void cache_set_disk(struct cache *c, struct disk *d);
 /* No references, leads or waiters are left. Closes the disk. */
 void cache_free(struct cache *c);
+/* Where purges of what is stored are applied. Any thread. */
+struct purge_marks *cache_purges(const struct cache *c);
 
 /* ---- Look-up ---- */
 
@@ -133,6 +140,9 @@ struct cache_response {
                                        of freshness; FRESHNESS_STORE: there was no room */
 };
 
+/* Before the next two: the tags of what the origin sends, borrowed until the lead ends. Without any
+ * a refreshed response keeps those that it had. */
+void cache_lead_tag(struct cache_lead *lead, const struct purge_tags *tags);
 /* The head has come. Stores it and returns the object to fill (the caller's reference; a body of
  * length 0 must be ended too), or NULL: not storable or no room, waiters pass from now on. Ends the
  * lead. */
@@ -200,6 +210,7 @@ struct cache_figures {
     uint64_t lookups, hits; /* hits: HIT and STALE */
     uint64_t bytes, bytes_limit, objects;
     uint64_t insertions, evictions, no_room, collapsed;
+    uint64_t purged, purged_soft; /* found so by look-ups */
 };
 void cache_read_figures(const struct cache *c, struct cache_figures *out);
 

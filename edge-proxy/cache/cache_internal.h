@@ -94,10 +94,11 @@ void reader_attach(struct cache_reader *r, struct cache_object *o);
 
 /* ---- Objects ---- */
 
+enum purge_verdict { PURGE_NONE, PURGE_SOFT, PURGE_HARD };
 enum object_kind { OBJECT_RESPONSE, OBJECT_PASS };
 enum object_queue { QUEUE_NONE, QUEUE_SMALL, QUEUE_MAIN };
 
-/* Immutable but for refs, frequency (atomic) and the links (the shard's lock). */
+/* Immutable but for refs, frequency, checked, soft_s (atomic) and the links (the shard's lock). */
 struct cache_object {
     _Atomic uint32_t refs; /* the index holds one */
     _Atomic uint8_t frequency;
@@ -107,7 +108,9 @@ struct cache_object {
     uint16_t status;
     uint16_t key_bytes;
     uint32_t vary_bytes, lines_bytes;
-    uint16_t etag_bytes, last_modified_bytes;
+    uint16_t etag_bytes, last_modified_bytes, n_tags;
+    bool has_more_tags;
+    _Atomic uint32_t soft_s; /* wall clock: stale since, by a soft purge; 0: it is not */
     uint32_t etag_offset, last_modified_offset; /* in lines */
     uint32_t own_bytes;                         /* of this allocation, as accounted */
     uint64_t hash;
@@ -116,8 +119,10 @@ struct cache_object {
     struct cache_object *chain;
     struct cache_object *newer, *older; /* of its queue */
     int64_t stored_s, last_modified_s, date_s;
+    uint64_t stamp;           /* of the newest purge when it was asked for */
+    _Atomic uint64_t checked; /* of the newest purge that was looked at */
     struct freshness fresh;
-    char data[]; /* key, vary, lines */
+    char data[]; /* key, vary, lines, tags */
 };
 
 static inline struct str object_key(const struct cache_object *o)
@@ -133,16 +138,39 @@ static inline struct str object_lines(const struct cache_object *o)
     return (struct str){o->data + o->key_bytes + o->vary_bytes, o->lines_bytes};
 }
 
+static inline struct purge_subject object_subject(const struct cache_object *o)
+{
+    return (struct purge_subject){
+        .key = object_key(o),
+        .tags = o->data + o->key_bytes + o->vary_bytes + o->lines_bytes,
+        .n_tags = o->n_tags,
+        .has_more_tags = o->has_more_tags,
+    };
+}
+
+static inline size_t object_data_bytes(const struct cache_object *o)
+{
+    return o->key_bytes + o->vary_bytes + o->lines_bytes + o->n_tags * sizeof(uint64_t);
+}
+
+/* The purges since it was looked at last; any thread that holds a reference or the shard's lock. */
+enum purge_verdict object_check_purges(const struct cache_object *o);
+/* Its freshness, cut short by a soft purge. */
+struct freshness object_freshness(const struct cache_object *o);
+
 /* Does this request select that variant (RFC 9111 section 4.1)? */
 bool object_is_selected(const struct cache_object *o, const struct fields *request);
 /* A response object without a body yet, NULL: its fields are too large. One reference, the
  * caller's; bytes are accounted. */
 struct cache_object *object_new(struct cache *c, struct str key, uint64_t hash,
-                                const struct freshness_exchange *x, const struct freshness *f);
+                                const struct freshness_exchange *x, const struct freshness *f,
+                                const struct purge_tags *tags);
 struct cache_object *object_new_pass(struct cache *c, struct str key, uint64_t hash, int64_t now_s);
-/* The object that of describes, with its key, vary and lines. One reference; NULL: no room. */
+/* The object that of describes, with its key, vary, lines and tags. One reference; NULL: no room.
+ */
 struct cache_object *object_restore(struct cache *c, uint64_t hash, const struct cache_object *of,
                                     const char *data);
+void object_read_tags(const struct cache_object *o, struct purge_tags *out);
 /* The fields of a stored response as they are after a 304 (RFC 9111 section 3.2). */
 void object_merge_fields(const struct cache_object *o, const struct fields *update,
                          struct fields *out);
@@ -161,6 +189,8 @@ struct cache_lead {
     bool is_solo;  /* nobody waits for it: the answer would have to be validated again anyway */
     bool is_load;  /* from the disk */
     bool is_invalidated; /* what the disk has is no longer right */
+    uint64_t stamp;      /* of the newest purge then */
+    const struct purge_tags *tags;
     size_t key_bytes;
     char key[];
 };
@@ -180,7 +210,7 @@ struct cache_shard {
     size_t n_ghosts;
     uint32_t n_ghosted;
     struct cache_lead *flights;
-    uint64_t lookups, hits, insertions, evictions, collapsed;
+    uint64_t lookups, hits, insertions, evictions, collapsed, purged;
 };
 
 struct cache {
@@ -189,8 +219,10 @@ struct cache {
     _Atomic uint64_t used_bytes;
     _Atomic uint64_t no_room;
     _Atomic uint64_t n_files; /* bodies that have one */
+    _Atomic uint64_t purged_soft;
     uint64_t files_max;
     uint64_t seed;
+    struct purge_marks *purges;
     struct cache_shard shards[CACHE_SHARDS];
 };
 

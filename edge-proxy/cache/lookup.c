@@ -15,8 +15,12 @@ static struct cache_lead *lead_new(struct cache *c, struct cache_shard *s,
 {
     struct cache_lead *lead = base_alloc(sizeof(*lead) + r->key.n);
 
-    *lead = (struct cache_lead){
-        .cache = c, .shard = s, .hash = hash, .now_s = r->now_s, .key_bytes = r->key.n};
+    *lead = (struct cache_lead){.cache = c,
+                                .shard = s,
+                                .hash = hash,
+                                .now_s = r->now_s,
+                                .key_bytes = r->key.n,
+                                .stamp = purge_now(c->purges)};
     memcpy(lead->key, r->key.p, r->key.n);
     waiters_init(&lead->waiters);
     return lead;
@@ -60,8 +64,11 @@ static void land(struct cache_lead *lead, struct cache_object *fresh, enum cache
         if (lead->next != NULL)
             lead->next->prev = lead->prev;
     }
-    if (fresh != NULL)
+    if (fresh != NULL) {
+        fresh->stamp = lead->stamp; /* older purges are none of its business */
+        atomic_store_explicit(&fresh->checked, lead->stamp, memory_order_relaxed);
         store_insert(s, fresh, &dropped);
+    }
     waiters_take(&lead->waiters, &waiters);
     pthread_mutex_unlock(&s->lock);
     store_release_dropped(dropped);
@@ -71,6 +78,11 @@ static void land(struct cache_lead *lead, struct cache_object *fresh, enum cache
     if (lead->object != NULL)
         cache_object_release(lead->object);
     free(lead);
+}
+
+void cache_lead_tag(struct cache_lead *lead, const struct purge_tags *tags)
+{
+    lead->tags = tags;
 }
 
 void cache_lead_pass(struct cache_lead *lead)
@@ -109,7 +121,7 @@ struct cache_object *cache_lead_store(struct cache_lead *lead, struct cache_resp
 
     r->verdict = freshness_of_response(r->exchange, &fresh);
     if (r->verdict == FRESHNESS_STORE) {
-        o = object_new(lead->cache, lead_key(lead), lead->hash, r->exchange, &fresh);
+        o = object_new(lead->cache, lead_key(lead), lead->hash, r->exchange, &fresh, lead->tags);
         body = o != NULL ? body_reserve(lead->cache, lead->shard, r->body_bytes) : NULL;
         if (body != NULL) {
             o->body = body;
@@ -142,12 +154,17 @@ struct cache_object *cache_lead_refresh(struct cache_lead *lead, const struct fr
     struct freshness_exchange merged_x = *x;
     struct fields merged;
     struct freshness fresh;
+    struct purge_tags tags;
 
     object_merge_fields(old, x->response, &merged);
+    if (lead->tags == NULL || lead->tags->n == 0) {
+        object_read_tags(old, &tags);
+        lead->tags = &tags;
+    }
     merged_x.status = old->status;
     merged_x.response = &merged;
     if (is_about(old, x->response) && freshness_of_response(&merged_x, &fresh) == FRESHNESS_STORE)
-        o = object_new(lead->cache, lead_key(lead), lead->hash, &merged_x, &fresh);
+        o = object_new(lead->cache, lead_key(lead), lead->hash, &merged_x, &fresh, lead->tags);
     if (o == NULL) {
         /* It answers the requests that wait for it and is not kept. */
         cache_lead_pass(lead);
@@ -164,16 +181,25 @@ struct cache_object *cache_lead_refresh(struct cache_lead *lead, const struct fr
 
 struct found {
     struct cache_object *object; /* the selected variant */
+    struct cache_object *purged; /* to be released without the lock */
     bool has_key, is_pass;
 };
 
 static void find(struct cache_shard *s, const struct cache_request *r, uint64_t hash,
                  struct found *out)
 {
+    struct cache_object *next;
+
     *out = (struct found){0};
-    for (struct cache_object *o = store_first(s, hash); o != NULL; o = o->chain) {
+    for (struct cache_object *o = store_first(s, hash); o != NULL; o = next) {
+        next = o->chain;
         if (o->hash != hash || !str_eq(object_key(o), r->key))
             continue;
+        if (object_check_purges(o) == PURGE_HARD) {
+            s->purged++;
+            store_remove(s, o, &out->purged);
+            continue;
+        }
         out->has_key = true;
         if (o->kind == OBJECT_PASS) {
             out->is_pass = r->now_s - o->stored_s < CACHE_PASS_S;
@@ -231,6 +257,7 @@ static enum cache_verdict judge(struct cache_shard *s, const struct found *found
                                 const struct freshness_request *asked,
                                 const struct cache_request *r, struct cache_result *out)
 {
+    struct freshness fresh;
     enum freshness_use use;
 
     if (found->is_pass) {
@@ -241,7 +268,8 @@ static enum cache_verdict judge(struct cache_shard *s, const struct found *found
         out->forward_reason = found->has_key ? "vary-miss" : "uri-miss";
         return out->verdict = asked->is_only_if_cached ? CACHE_UNAVAILABLE : CACHE_FETCH;
     }
-    use = freshness_use(&found->object->fresh, r->now_s - found->object->stored_s);
+    fresh = object_freshness(found->object);
+    use = freshness_use(&fresh, r->now_s - found->object->stored_s);
     out->forward_reason = "stale";
     if (asked->is_validation_wanted) {
         use = FRESHNESS_STALE;
@@ -287,6 +315,14 @@ static void lead_or_wait(struct cache_shard *s, const struct cache_request *r,
     out->verdict = CACHE_WAIT;
     out->is_loading = flight->is_load;
     out->waiter = waiters_add(&flight->waiters, s, &r->waker);
+}
+
+/* Before the disk is asked: it may have them, too. */
+static void drop_purged(struct cache *c, struct cache_object *purged)
+{
+    for (const struct cache_object *o = purged; o != NULL && c->disk != NULL; o = o->chain)
+        persist_replace(c, o);
+    store_release_dropped(purged);
 }
 
 /* Memory has nothing that this request may use: the disk may have. */
@@ -363,6 +399,7 @@ void cache_lookup(struct cache *c, const struct cache_request *r, struct cache_r
         out->waiter = waiters_add(&out->lead->waiters, s, &r->waker);
     }
     pthread_mutex_unlock(&s->lock);
+    drop_purged(c, found.purged);
     if (out->waiter != NULL && out->lead != NULL)
         try_load(c, out);
     else if ((out->verdict == CACHE_HIT || out->verdict == CACHE_STALE) &&

@@ -188,8 +188,10 @@ static void note_validators(struct cache_object *o, const struct freshness_excha
 }
 
 struct cache_object *object_new(struct cache *c, struct str key, uint64_t hash,
-                                const struct freshness_exchange *x, const struct freshness *f)
+                                const struct freshness_exchange *x, const struct freshness *f,
+                                const struct purge_tags *tags)
 {
+    size_t tags_bytes = tags != NULL ? tags->n * sizeof(tags->v[0]) : 0;
     static _Thread_local char scratch[VARY_MAX + LINES_MAX];
     struct writer vary = writer_of(scratch, VARY_MAX);
     struct writer lines = writer_of(scratch + VARY_MAX, LINES_MAX);
@@ -202,11 +204,16 @@ struct cache_object *object_new(struct cache *c, struct str key, uint64_t hash,
         return NULL;
     vary_bytes = (size_t)((char *)vary.p - scratch);
     lines_bytes = (size_t)((char *)lines.p - scratch - VARY_MAX);
-    o = alloc_object(c, key, hash, vary_bytes + lines_bytes);
+    o = alloc_object(c, key, hash, vary_bytes + lines_bytes + tags_bytes);
     if (o == NULL)
         return NULL;
     memcpy(o->data + key.n, scratch, vary_bytes);
     memcpy(o->data + key.n + vary_bytes, scratch + VARY_MAX, lines_bytes);
+    if (tags != NULL) {
+        memcpy(o->data + key.n + vary_bytes + lines_bytes, tags->v, tags_bytes);
+        o->n_tags = tags->n;
+        o->has_more_tags = tags->has_more;
+    }
     o->kind = OBJECT_RESPONSE;
     o->status = (uint16_t)x->status;
     o->vary_bytes = (uint32_t)vary_bytes;
@@ -220,8 +227,8 @@ struct cache_object *object_new(struct cache *c, struct str key, uint64_t hash,
 struct cache_object *object_restore(struct cache *c, uint64_t hash, const struct cache_object *of,
                                     const char *data)
 {
-    struct cache_object *o =
-        alloc_object(c, (struct str){data, of->key_bytes}, hash, of->vary_bytes + of->lines_bytes);
+    struct cache_object *o = alloc_object(c, (struct str){data, of->key_bytes}, hash,
+                                          object_data_bytes(of) - of->key_bytes);
     uint32_t own_bytes;
 
     if (o == NULL)
@@ -234,7 +241,7 @@ struct cache_object *object_restore(struct cache *c, uint64_t hash, const struct
     o->cache = c;
     o->kind = OBJECT_RESPONSE;
     o->is_persisted = true;
-    memcpy(o->data, data, o->key_bytes + o->vary_bytes + o->lines_bytes);
+    memcpy(o->data, data, object_data_bytes(o));
     return o;
 }
 
@@ -248,6 +255,61 @@ struct cache_object *object_new_pass(struct cache *c, struct str key, uint64_t h
     }
     return o;
 }
+
+void object_read_tags(const struct cache_object *o, struct purge_tags *out)
+{
+    struct purge_subject s = object_subject(o);
+
+    out->n = s.n_tags;
+    out->has_more = s.has_more_tags;
+    memcpy(out->v, s.tags, s.n_tags * sizeof(out->v[0]));
+}
+
+/* ---- Purges ---- */
+
+/* Notes that a soft purge makes it stale, from that purge on. */
+static void note_soft(struct cache_object *o, const struct purge_stamps *newest)
+{
+    uint32_t none = 0;
+
+    if (newest->soft > o->stamp &&
+        atomic_compare_exchange_strong(&o->soft_s, &none, (uint32_t)(newest->soft / 1000)))
+        atomic_fetch_add_explicit(&o->cache->purged_soft, 1, memory_order_relaxed);
+}
+
+enum purge_verdict object_check_purges(const struct cache_object *o)
+{
+    struct cache_object *mine = (struct cache_object *)o; /* what is noted is atomic */
+    uint64_t now = purge_now(o->cache->purges);
+    struct purge_subject subject;
+    struct purge_stamps newest;
+
+    if (unlikely(atomic_load_explicit(&o->checked, memory_order_relaxed) != now)) {
+        subject = object_subject(o);
+        purge_find(o->cache->purges, &subject, &newest);
+        if (newest.hard > o->stamp)
+            return PURGE_HARD;
+        note_soft(mine, &newest);
+        atomic_store_explicit(&mine->checked, now, memory_order_relaxed);
+    }
+    return atomic_load_explicit(&o->soft_s, memory_order_relaxed) != 0 ? PURGE_SOFT : PURGE_NONE;
+}
+
+struct freshness object_freshness(const struct cache_object *o)
+{
+    uint32_t soft_s = atomic_load_explicit(&o->soft_s, memory_order_relaxed), age_s;
+    struct freshness f = o->fresh;
+
+    if (soft_s != 0) {
+        age_s =
+            freshness_age_s(&f, (int64_t)soft_s > o->stored_s ? (int64_t)soft_s - o->stored_s : 0);
+        if (age_s < f.lifetime_s)
+            f.lifetime_s = age_s;
+    }
+    return f;
+}
+
+/* ---- References ---- */
 
 struct cache_object *cache_object_hold(struct cache_object *o)
 {
@@ -267,6 +329,7 @@ void cache_object_release(struct cache_object *o)
 
 void cache_object_info(const struct cache_object *o, int64_t now_s, struct cache_info *out)
 {
+    struct freshness fresh = object_freshness(o);
     struct str lines = object_lines(o);
     bool is_whole = atomic_load_explicit(&o->body->state, memory_order_acquire) == BODY_WHOLE;
 
@@ -283,12 +346,15 @@ void cache_object_info(const struct cache_object *o, int64_t now_s, struct cache
                 .date_s = o->date_s,
             },
         .last_modified = {lines.p + o->last_modified_offset, o->last_modified_bytes},
-        .age_s = freshness_age_s(&o->fresh, now_s - o->stored_s),
+        .age_s = freshness_age_s(&fresh, now_s - o->stored_s),
     };
-    out->ttl_s = (int64_t)o->fresh.lifetime_s - out->age_s;
+    out->ttl_s = (int64_t)fresh.lifetime_s - out->age_s;
 }
 
 bool cache_object_is_usable_on_error(const struct cache_object *o, int64_t now_s)
 {
-    return freshness_is_usable_on_error(&o->fresh, now_s - o->stored_s);
+    enum purge_verdict purged = object_check_purges(o);
+    struct freshness fresh = object_freshness(o);
+
+    return purged != PURGE_HARD && freshness_is_usable_on_error(&fresh, now_s - o->stored_s);
 }

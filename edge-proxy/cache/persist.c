@@ -15,11 +15,13 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* A record's head begins with it; key, vary and lines follow. A change of it, or of what they mean,
- * is a new CACHE_DISK_FORMAT. */
+/* A record's head begins with it; key, vary, lines and tags follow. A change of it, or of what they
+ * mean, is a new CACHE_DISK_FORMAT. */
 struct persisted {
     uint32_t status, key_bytes, vary_bytes, lines_bytes;
     uint32_t etag_offset, etag_bytes, last_modified_offset, last_modified_bytes;
+    uint32_t n_tags, has_more_tags;
+    uint64_t stamp; /* see purge */
     int64_t stored_s, last_modified_s, date_s;
     struct freshness fresh;
 };
@@ -76,7 +78,7 @@ void persist_replace(struct cache *c, const struct cache_object *o)
 
 void persist_write(struct cache *c, struct cache_object *o)
 {
-    size_t data_bytes = o->key_bytes + o->vary_bytes + o->lines_bytes;
+    size_t data_bytes = object_data_bytes(o);
     struct persist_write *p = base_alloc(sizeof(*p) + sizeof(struct persisted) + data_bytes);
     struct persisted head = {
         .status = o->status,
@@ -87,6 +89,9 @@ void persist_write(struct cache *c, struct cache_object *o)
         .etag_bytes = o->etag_bytes,
         .last_modified_offset = o->last_modified_offset,
         .last_modified_bytes = o->last_modified_bytes,
+        .n_tags = o->n_tags,
+        .has_more_tags = o->has_more_tags,
+        .stamp = o->stamp,
         .stored_s = o->stored_s,
         .last_modified_s = o->last_modified_s,
         .date_s = o->date_s,
@@ -151,8 +156,9 @@ static struct cache_object *object_of(struct persist_load *load, struct str head
     memcpy(&p, head.p, sizeof(p));
     head.p += sizeof(p);
     head.n -= sizeof(p);
-    if (p.key_bytes != lead->key_bytes ||
-        head.n != (uint64_t)p.key_bytes + p.vary_bytes + p.lines_bytes ||
+    if (p.key_bytes != lead->key_bytes || p.n_tags > PURGE_TAGS_MAX ||
+        head.n !=
+            (uint64_t)p.key_bytes + p.vary_bytes + p.lines_bytes + p.n_tags * sizeof(uint64_t) ||
         memcmp(head.p, lead->key, p.key_bytes) != 0)
         return NULL;
     return object_restore(load->cache, lead->hash,
@@ -165,6 +171,9 @@ static struct cache_object *object_of(struct persist_load *load, struct str head
                               .etag_bytes = (uint16_t)p.etag_bytes,
                               .last_modified_offset = p.last_modified_offset,
                               .last_modified_bytes = (uint16_t)p.last_modified_bytes,
+                              .n_tags = (uint16_t)p.n_tags,
+                              .has_more_tags = p.has_more_tags != 0,
+                              .stamp = p.stamp,
                               .stored_s = p.stored_s,
                               .last_modified_s = p.last_modified_s,
                               .date_s = p.date_s,
@@ -182,6 +191,11 @@ static bool take_head(struct disk_read *r, struct str head, uint64_t body_bytes)
 
     if (o == NULL)
         return false;
+    if (object_check_purges(o) == PURGE_HARD) {
+        persist_replace(x->load->cache, o);
+        cache_object_release(o);
+        return false;
+    }
     o->body = body_reserve(x->load->cache, s, body_bytes);
     if (o->body == NULL) {
         cache_object_release(o);

@@ -31,6 +31,7 @@ struct cache *cache_new(uint64_t memory_bytes, uint64_t max_object_bytes)
     memset(c, 0, sizeof(*c));
     cache_set_limits(c, memory_bytes, max_object_bytes);
     c->files_max = open_files_max() / CACHE_FILES_SHARE;
+    c->purges = purge_marks_new(PURGE_BUCKETS);
     ensure(getrandom(&c->seed, sizeof(c->seed), 0) == sizeof(c->seed));
     for (size_t i = 0; i < CACHE_SHARDS; i++) {
         struct cache_shard *s = &c->shards[i];
@@ -75,7 +76,13 @@ void cache_free(struct cache *c)
         pthread_mutex_destroy(&s->lock);
     }
     ensure(atomic_load(&c->used_bytes) == 0);
+    purge_marks_free(c->purges);
     free(c);
+}
+
+struct purge_marks *cache_purges(const struct cache *c)
+{
+    return c->purges;
 }
 
 uint64_t store_hash(const struct cache *c, struct str key)
@@ -300,8 +307,9 @@ static void evict_step(struct cache_shard *s, struct cache_object **dropped)
         (s->main.oldest == NULL || s->small.bytes * 10 >= s->small.bytes + s->main.bytes);
     struct cache_object *o = is_small_due ? s->small.oldest : s->main.oldest;
     unsigned frequency = atomic_load_explicit(&o->frequency, memory_order_relaxed);
+    bool is_purged = object_check_purges(o) == PURGE_HARD;
 
-    if (is_pinned(o) || frequency > 0) {
+    if (is_pinned(o) || (frequency > 0 && !is_purged)) {
         queue_remove(s, o);
         if (!is_small_due && frequency > 0)
             frequency--;
@@ -311,7 +319,7 @@ static void evict_step(struct cache_shard *s, struct cache_object **dropped)
         queue_push(s, o, QUEUE_MAIN);
         return;
     }
-    if (is_small_due)
+    if (is_small_due && !is_purged)
         ghost_add(s, o->hash);
     s->evictions++;
     store_remove(s, o, dropped);
@@ -398,6 +406,7 @@ void cache_read_figures(const struct cache *c, struct cache_figures *out)
         .bytes = atomic_load_explicit(&c->used_bytes, memory_order_relaxed),
         .bytes_limit = atomic_load_explicit(&c->memory_bytes, memory_order_relaxed),
         .no_room = atomic_load_explicit(&c->no_room, memory_order_relaxed),
+        .purged_soft = atomic_load_explicit(&c->purged_soft, memory_order_relaxed),
     };
     for (size_t i = 0; i < CACHE_SHARDS; i++) {
         struct cache_shard *s = (struct cache_shard *)&c->shards[i];
@@ -409,6 +418,7 @@ void cache_read_figures(const struct cache *c, struct cache_figures *out)
         out->insertions += s->insertions;
         out->evictions += s->evictions;
         out->collapsed += s->collapsed;
+        out->purged += s->purged;
         pthread_mutex_unlock(&s->lock);
     }
 }

@@ -248,6 +248,9 @@ struct config_site {
     const struct config_route *routes; /* longest prefix first */
     size_t n_routes;
     bool is_redirect_https;
+    const char *const *tag_fields; /* names of response fields with tags to purge by */
+    size_t n_tag_fields;
+    bool has_shown_tags;       /* visitors get them, too */
     struct config_pages pages; /* its own, then everybody's */
     struct config_maintenance maintenance;
 };

@@ -59,6 +59,9 @@ struct file_site {
     size_t n_routes;
     bool is_redirect_https;
     struct place redirect_place;
+    const char *const *tag_fields;
+    size_t n_tag_fields;
+    bool has_shown_tags;
 };
 
 struct file_pool {

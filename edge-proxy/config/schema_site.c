@@ -297,6 +297,23 @@ static const struct conf_field SITE_FIELDS[] = {
         .help = "Bodies of the answers that edge-proxy makes itself for this site, by status.",
     },
     {
+        .key = "tag-fields",
+        .kind = CONF_STRING,
+        .slot = CONF_LIST(struct file_site, tag_fields, n_tag_fields),
+        .check = config_check_field_name,
+        .expects = "the name of a field",
+        .max_items = 8,
+        .help = "Response fields in which origins name the tags of a response, between spaces or "
+                "commas, for gslbctl purge tag. Absent: Surrogate-Key and Cache-Tag.",
+    },
+    {
+        .key = "show-tags",
+        .kind = CONF_BOOL,
+        .slot = CONF_ONE(struct file_site, has_shown_tags),
+        .preset = "false",
+        .help = "Whether visitors get those fields, too: for another cache in front.",
+    },
+    {
         .key = "allow",
         .kind = CONF_PREFIX,
         .slot = CONF_LIST(struct file_site, access.allowed, access.n_allowed),

@@ -284,6 +284,18 @@ static void take_host(struct check *k, struct conf_index *hosts, const char *hos
                    k->file->sites[before].name);
 }
 
+/* Those that origins of other caches send already. */
+static const char *const TAG_FIELDS[] = {"Surrogate-Key", "Cache-Tag"};
+
+static void build_tags(const struct file_site *from, struct config_site *out)
+{
+    bool is_usual = from->n_tag_fields == 0;
+
+    out->tag_fields = is_usual ? TAG_FIELDS : from->tag_fields;
+    out->n_tag_fields = is_usual ? COUNT_OF(TAG_FIELDS) : from->n_tag_fields;
+    out->has_shown_tags = from->has_shown_tags;
+}
+
 static void build_site(struct check *k, size_t i, struct config_site *out, struct conf_index *hosts)
 {
     const struct file_site *from = &k->file->sites[i];
@@ -294,6 +306,7 @@ static void build_site(struct check *k, size_t i, struct config_site *out, struc
     out->access = from->access;
     out->hosts = names;
     out->is_redirect_https = from->is_redirect_https;
+    build_tags(from, out);
     out->pages = build_pages(k, from->pages, from->n_pages, &k->config->pages);
     build_maintenance(k, from, out);
     names[out->n_hosts++] = config_lower_case(k, from->name);

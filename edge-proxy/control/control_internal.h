@@ -83,6 +83,9 @@ Gslb__Report *control_build_report(struct control *c, struct arena *arena, bool 
 const char *control_take_tickets(const struct control_node *n, const Gslb__TicketKeys *keys);
 Gslb__TicketKeyStatus **control_list_tickets(struct arena *arena, size_t *n);
 
+/* control_purge.c. false: none was done, error says why. */
+bool control_purge(struct control *c, Gslb__Purge *const *list, size_t n, struct text *error);
+
 /* control_operator.c */
 void control_on_unix(void *arg, int fd);
 void control_close_operators(struct control *c);

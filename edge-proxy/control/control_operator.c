@@ -49,6 +49,21 @@ static void on_reload(struct control_operator *o)
     o->control->hooks.reload(o->control->hooks.arg, o->ticket);
 }
 
+static void on_purge(struct control *c, struct frame_link *link, const Gslb__PurgeRequest *request)
+{
+    struct text done = {0}, error = {0};
+
+    if (!control_purge(c, request->purges, request->n_purges, &error)) {
+        frame_link_reply_text(link, NULL, error.p);
+    } else {
+        text_addf(&done, "purged at this edge: %zu item%s", request->n_purges,
+                  request->n_purges == 1 ? "" : "s");
+        frame_link_reply_text(link, done.p, NULL);
+    }
+    text_free(&done);
+    text_free(&error);
+}
+
 static void on_metrics(struct control *c, struct frame_link *link)
 {
     struct text t = {0};
@@ -72,6 +87,9 @@ static void on_request(struct control_operator *o, const Gslb__Request *request)
         break;
     case GSLB__REQUEST__ACTION_METRICS:
         on_metrics(o->control, o->link);
+        break;
+    case GSLB__REQUEST__ACTION_PURGE:
+        on_purge(o->control, o->link, request->purge);
         break;
     case GSLB__REQUEST__ACTION_EXPLAIN:
         frame_link_reply_text(o->link, NULL,

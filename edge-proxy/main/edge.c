@@ -289,6 +289,13 @@ static void fill_report(void *arg, struct control_report *out)
     report_fill(e->report, &s, out);
 }
 
+static void on_purge(void *arg, const struct purge *list, size_t n)
+{
+    struct edge *e = arg;
+
+    purge_apply(cache_purges(e->shared.cache), list, n, clock_wall_ms());
+}
+
 static void on_drain(void *arg, bool is_on, const char *reason)
 {
     struct edge *e = arg;
@@ -488,6 +495,7 @@ static struct edge *make_edge(const char *path, struct generation *g)
                                           .arg = e,
                                           .fill = fill_report,
                                           .on_drain = on_drain,
+                                          .purge = on_purge,
                                           .reload = on_reload,
                                           .metrics = write_metrics,
                                       });

@@ -244,8 +244,10 @@ static void write_counter(struct text *out, const char *name, const char *help, 
 static void write_cache(const struct report_sources *s, struct text *out)
 {
     struct cache_figures f;
+    struct purge_figures p;
 
     cache_read_figures(s->shared->cache, &f);
+    purge_read_figures(cache_purges(s->shared->cache), &p);
     write_gauge(out, "edge_cache_bytes", "Memory taken by stored responses.", f.bytes);
     write_gauge(out, "edge_cache_limit_bytes", "Memory that they may take.", f.bytes_limit);
     write_gauge(out, "edge_cache_objects", "Stored responses.", f.objects);
@@ -255,6 +257,13 @@ static void write_cache(const struct report_sources *s, struct text *out)
                   f.evictions);
     write_counter(out, "edge_cache_no_room_total", "Responses not stored for want of room.",
                   f.no_room);
+    write_counter(out, "edge_cache_purges_total", "Purges that took effect.", p.purges);
+    write_counter(out, "edge_cache_purged_total", "Stored responses found to be purged.", f.purged);
+    write_counter(out, "edge_cache_purged_softly_total", "Of others, those found stale by a purge.",
+                  f.purged_soft);
+    write_counter(out, "edge_cache_purges_coarsened_total",
+                  "Purges that were widened, for old responses, to make room for newer ones.",
+                  p.coarsened);
 }
 
 static void write_disk(const struct report_sources *s, struct text *out)

@@ -411,6 +411,23 @@ static void invalidate(struct request *r)
     forget_reference(r, fields_value(f, FIELD_CONTENT_LOCATION));
 }
 
+/* What the response can be purged by: noted before the fields are hidden from visitors. */
+static void take_tags(struct request *r, struct purge_tags *tags)
+{
+    const struct fields *f = &upstream_head(r->x)->fields;
+    const struct field_names *names = rules_tag_names(r->use->g->rules, r->route.site);
+
+    tags->n = 0;
+    tags->has_more = false;
+    for (uint32_t i = 0; i < f->count; i++)
+        if (field_names_has(names, f->v[i].name))
+            purge_tags_add(tags, f->v[i].value);
+    if (r->lead != NULL)
+        cache_lead_tag(r->lead, tags);
+    if (!r->route.site->has_shown_tags)
+        upstream_hide_fields(r->x, names);
+}
+
 void fetch_judge(struct request *r)
 {
     const struct http_head *head = upstream_head(r->x);
@@ -423,7 +440,9 @@ void fetch_judge(struct request *r)
         .response_s = clock_wall_s(),
         .default_ttl_s = r->route.route->default_ttl_s,
     };
+    struct purge_tags tags;
 
+    take_tags(r, &tags);
     if (hidden_names(r) != NULL)
         upstream_hide_fields(r->x, hidden_names(r));
     r->now_s = x.response_s;

@@ -32,6 +32,7 @@ struct route_rules {
 struct rules_table {
     struct route_rules (*routes)[2]; /* by the route's index, then by side */
     struct field_names **hidden;     /* by pool; NULL: nothing */
+    struct field_names *tags;        /* by site */
     struct arena arena;
 };
 
@@ -79,7 +80,9 @@ struct rules_table *rules_table_new(const struct config *config)
     t->hidden = arena_zalloc(&t->arena, config->n_pools * sizeof(struct field_names *));
     for (size_t i = 0; i < config->n_pools; i++)
         t->hidden[i] = build_hidden(t, &config->pools[i]);
+    t->tags = arena_zalloc(&t->arena, config->n_sites * sizeof(t->tags[0]));
     for (size_t i = 0; i < config->n_sites; i++) {
+        build_names(t, &t->tags[i], config->sites[i].tag_fields, config->sites[i].n_tag_fields);
         for (size_t k = 0; k < config->sites[i].n_routes; k++) {
             const struct config_route *r = &config->sites[i].routes[k];
 
@@ -99,6 +102,12 @@ void rules_table_free(struct rules_table *t)
 const struct field_names *rules_hidden_names(const struct rules_table *t, uint16_t pool)
 {
     return t->hidden[pool];
+}
+
+const struct field_names *rules_tag_names(const struct rules_table *t,
+                                          const struct config_site *site)
+{
+    return &t->tags[site->index];
 }
 
 /* ---- Field lines ---- */

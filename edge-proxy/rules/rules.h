@@ -32,6 +32,9 @@ void rules_apply(const struct rules_table *t, const struct config_route *route,
                  void *arg);
 /* Names of response fields that visitors of this pool must not see; NULL: none. */
 const struct field_names *rules_hidden_names(const struct rules_table *t, uint16_t pool);
+/* Names of response fields with the tags of this site's responses. */
+const struct field_names *rules_tag_names(const struct rules_table *t,
+                                          const struct config_site *site);
 
 /* ---- Paths and references ---- */
 

@@ -3,7 +3,6 @@
 
 #include "common/base/version.h"
 
-#include <getopt.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,31 +11,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define DEFAULT_SOCKET "/run/gslb-dns/control.sock"
-
 enum { ANY_NUMBER = -1 };
 enum { ANSWER_MS = 10000, RELOAD_MS = 600000 };
-enum {
-    OPTION_JSON = 1,
-    OPTION_WATCH = 2,
-    OPTION_REASON = 4,
-    OPTION_ALGORITHM = 8,
-    OPTION_ABORT = 16,
-    OPTION_LIFETIME = 32,
-    OPTION_FULL = 64
-};
-
-struct call {
-    struct target target;
-    struct view view;
-    const char *reason, *algorithm, *lifetime;
-    unsigned options; /* OPTION_…, those given */
-    bool wants_help;
-    char **args; /* after the command */
-    int n_args;
-    struct asker *asker;
-};
-
 struct command {
     const char *name, *args;
     int n_args; /* or ANY_NUMBER */
@@ -290,6 +266,25 @@ static enum gslbctl_exit run_acme(struct call *call)
     return ask_for_text(call, &request, ANSWER_MS);
 }
 
+static enum gslbctl_exit run_purge(struct call *call)
+{
+    Gslb__PurgeRequest purge = GSLB__PURGE_REQUEST__INIT;
+    Gslb__Request request = GSLB__REQUEST__INIT;
+    enum gslbctl_exit news = GSLBCTL_USAGE;
+    struct arena arena;
+
+    arena_init(&arena, 0);
+    request.action_case = GSLB__REQUEST__ACTION_PURGE;
+    request.purge = &purge;
+    if (purge_read_request(&arena, call->args, call->n_args, (call->options & OPTION_SOFT) != 0,
+                           &purge))
+        news = ask_for_text(call, &request, ANSWER_MS);
+    else
+        fputs("usage: gslbctl purge url|prefix|host|tag WHAT... [--soft] | all [--soft]\n", stderr);
+    arena_free(&arena);
+    return news;
+}
+
 static const struct command commands[] = {
     {"status", "[--json] [--watch]", 0, OPTION_JSON | OPTION_WATCH, run_status,
      "regions and edges: state, load, requests, cache, origins",
@@ -360,6 +355,17 @@ static const struct command commands[] = {
      "  --lifetime TIME    10s to 1d; it goes by itself then (10m)\n\n"
      "Exit code 1: refused, or another node has not confirmed it.\n",
      0},
+    {"purge", "url|prefix|host|tag|all [WHAT...] [--soft]", ANY_NUMBER, OPTION_SOFT, run_purge,
+     "have caches forget responses",
+     "  url URL            all variants of it, by http and https: www.example.com/a?b\n"
+     "  prefix URL         all whose URL begins so: www.example.com/news/\n"
+     "  host HOST          all of a host\n"
+     "  tag TAG            all that the origin marked by it in Surrogate-Key or Cache-Tag\n"
+     "  all                everything\n"
+     "  --soft             they become stale rather than gone: validated, or served while they\n"
+     "                     are refreshed or the origin fails, where they allow it\n\n"
+     "At most 200 at once.\n",
+     0},
     {"metrics", "", 0, 0, run_metrics, "all counters, as Prometheus text", "", 0},
 };
 
@@ -370,7 +376,7 @@ static void print_usage(FILE *out)
         fprintf(out, "  %-11s %-26s %s\n", commands[i].name, commands[i].args, commands[i].summary);
     fputs("\noptions:\n"
           "  -s, --socket SOCKET      the local socket of a node or an edge\n"
-          "                           (default: GSLBCTL_SOCKET, else " DEFAULT_SOCKET ")\n"
+          "                           (default: GSLBCTL_SOCKET, else " GSLBCTL_DEFAULT_SOCKET ")\n"
           "  -S, --server HOST:PORT   a node elsewhere, over TLS (GSLBCTL_SERVER), with\n"
           "      --certificate FILE   an operator certificate (GSLBCTL_CERTIFICATE),\n"
           "      --key FILE           its key (GSLBCTL_KEY) and\n"
@@ -462,114 +468,9 @@ static struct view find_view(void)
     return view;
 }
 
-enum {
-    LONG_CERTIFICATE = 256,
-    LONG_KEY,
-    LONG_CA,
-    LONG_JSON,
-    LONG_WATCH,
-    LONG_REASON,
-    LONG_ALGORITHM,
-    LONG_ABORT,
-    LONG_LIFETIME,
-    LONG_FULL,
-    LONG_HELP
-};
-
-static void take_option(struct call *call, int option)
-{
-    switch (option) {
-    case 's':
-        call->target.socket_path = optarg;
-        call->target.server = NULL;
-        break;
-    case 'S':
-        call->target.server = optarg;
-        break;
-    case LONG_CERTIFICATE:
-        call->target.certificate_path = optarg;
-        break;
-    case LONG_KEY:
-        call->target.key_path = optarg;
-        break;
-    case LONG_CA:
-        call->target.ca_path = optarg;
-        break;
-    case LONG_JSON:
-        call->options |= OPTION_JSON;
-        break;
-    case LONG_WATCH:
-        call->options |= OPTION_WATCH;
-        break;
-    case LONG_REASON:
-        call->options |= OPTION_REASON;
-        call->reason = optarg;
-        break;
-    case LONG_ALGORITHM:
-        call->options |= OPTION_ALGORITHM;
-        call->algorithm = optarg;
-        break;
-    case LONG_ABORT:
-        call->options |= OPTION_ABORT;
-        break;
-    case LONG_LIFETIME:
-        call->options |= OPTION_LIFETIME;
-        call->lifetime = optarg;
-        break;
-    case LONG_FULL:
-        call->options |= OPTION_FULL;
-        break;
-    case LONG_HELP:
-        call->wants_help = true;
-        break;
-    case 'V':
-        puts("gslbctl " GSLB_VERSION);
-        exit(GSLBCTL_FINE);
-    default:
-        fputs("Try gslbctl --help.\n", stderr);
-        exit(GSLBCTL_USAGE);
-    }
-}
-
-static struct call read_arguments(int argc, char **argv)
-{
-    static const struct option longs[] = {
-        {"socket", required_argument, NULL, 's'},
-        {"server", required_argument, NULL, 'S'},
-        {"certificate", required_argument, NULL, LONG_CERTIFICATE},
-        {"key", required_argument, NULL, LONG_KEY},
-        {"ca", required_argument, NULL, LONG_CA},
-        {"json", no_argument, NULL, LONG_JSON},
-        {"watch", no_argument, NULL, LONG_WATCH},
-        {"reason", required_argument, NULL, LONG_REASON},
-        {"algorithm", required_argument, NULL, LONG_ALGORITHM},
-        {"abort", no_argument, NULL, LONG_ABORT},
-        {"lifetime", required_argument, NULL, LONG_LIFETIME},
-        {"full", no_argument, NULL, LONG_FULL},
-        {"help", no_argument, NULL, LONG_HELP},
-        {"version", no_argument, NULL, 'V'},
-        {0},
-    };
-    const char *socket_path = getenv("GSLBCTL_SOCKET");
-    struct call call = {
-        .target = {.socket_path = socket_path ? socket_path : DEFAULT_SOCKET,
-                   .server = getenv("GSLBCTL_SERVER"),
-                   .certificate_path = getenv("GSLBCTL_CERTIFICATE"),
-                   .key_path = getenv("GSLBCTL_KEY"),
-                   .ca_path = getenv("GSLBCTL_CA")},
-    };
-    int option;
-
-    while ((option = getopt_long(argc, argv, "s:S:hV", longs, NULL)) != -1)
-        take_option(&call, option == 'h' ? LONG_HELP : option);
-    call.args = argv + optind;
-    call.n_args = argc - optind;
-    return call;
-}
-
 int main(int argc, char **argv)
 {
-    struct call call = read_arguments(argc, argv);
+    struct call call = arguments_read(argc, argv);
     const struct command *command;
     enum gslbctl_exit result;
 

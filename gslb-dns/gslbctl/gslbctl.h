@@ -38,6 +38,34 @@ struct view {
     unsigned rows;    /* 0: any number */
 };
 
+/* ---- arguments.c: the command line. */
+#define GSLBCTL_DEFAULT_SOCKET "/run/gslb-dns/control.sock"
+
+enum {
+    OPTION_JSON = 1,
+    OPTION_WATCH = 2,
+    OPTION_REASON = 4,
+    OPTION_ALGORITHM = 8,
+    OPTION_ABORT = 16,
+    OPTION_LIFETIME = 32,
+    OPTION_FULL = 64,
+    OPTION_SOFT = 128
+};
+
+struct call {
+    struct target target;
+    struct view view;
+    const char *reason, *algorithm, *lifetime;
+    unsigned options; /* OPTION_…, those given */
+    bool wants_help;
+    char **args; /* after the command */
+    int n_args;
+    struct asker *asker;
+};
+
+/* Ends the program when there is nothing to be made of it, or all is said. */
+struct call arguments_read(int argc, char **argv);
+
 /* ---- ask.c: a connection that is made when needed and kept for the next question. */
 struct asker;
 struct asker *asker_new(const struct target *target);
@@ -75,6 +103,11 @@ void json_of_explain(const Gslb__ExplainReply *e, struct text *out);
 /* ---- acme.c: "add NAME TEXT", "remove NAME [TEXT]" or "list"; lifetime "10m" or NULL. False: it
  * is none of these. The request borrows the arguments. */
 bool acme_read(char **args, int n_args, const char *lifetime, Gslb__AcmeRequest *out);
+
+/* ---- purge.c: "all", or a kind and what is to be purged. Builds the request in arena; false: it
+ * is none of these. */
+bool purge_read_request(struct arena *arena, char **args, int n_args, bool is_soft,
+                        Gslb__PurgeRequest *out);
 
 /* ---- watch.c: the status once a second until Ctrl-C. */
 enum gslbctl_exit watch_status(struct asker *a, struct view *view, bool is_json);
