@@ -5,14 +5,13 @@
 
 #include <string.h>
 
-enum { LOCAL = 0x20, PROXY = 0x21, UNSPEC = 0, INET = 1, INET6 = 2, TLV_HEAD = 3 };
-enum { TLV_CRC32C = 3, CRC_BYTES = 4 };
+enum { TLV_HEAD = 3, TLV_CRC32C = 3, CRC_BYTES = 4 };
 
-static const uint8_t signature[PROXY_SIGNATURE] = "\r\n\r\n\0\r\nQUIT\n";
+const uint8_t proxy_signature[PROXY_SIGNATURE] = "\r\n\r\n\0\r\nQUIT\n";
 
 bool proxy_has_signature(const uint8_t *p, size_t n)
 {
-    return n >= PROXY_SIGNATURE && memcmp(p, signature, PROXY_SIGNATURE) == 0;
+    return n >= PROXY_SIGNATURE && memcmp(p, proxy_signature, PROXY_SIGNATURE) == 0;
 }
 
 size_t proxy_bytes_wanted(const uint8_t *p, size_t n)
@@ -104,7 +103,7 @@ static enum proxy_verdict parse_body(const uint8_t *p, struct proxy_header *out)
         return PROXY_OK;
     if (family == UNSPEC && protocol == 0)
         return read_tlvs(p, out, n);
-    if ((family != INET && family != INET6) || protocol < 1 || protocol > 2)
+    if ((family != INET && family != INET6) || protocol < STREAM || protocol > DATAGRAM)
         return PROXY_BAD_ADDRESS;
     taken = read_addresses(body, n, family, out);
     if (taken == 0)
@@ -122,10 +121,10 @@ enum proxy_verdict proxy_parse(const uint8_t *p, size_t n, unsigned versions,
 
     if (n == 0)
         return PROXY_MORE;
-    if (versions & PROXY_V1 && (p[0] != signature[0] || !(versions & PROXY_V2)))
+    if (versions & PROXY_V1 && (p[0] != proxy_signature[0] || !(versions & PROXY_V2)))
         return proxy_parse_v1(p, n, out);
 
-    if (memcmp(p, signature, known) != 0)
+    if (memcmp(p, proxy_signature, known) != 0)
         return PROXY_BAD_SIGNATURE;
     if (n > 12 && p[12] != LOCAL && p[12] != PROXY)
         return PROXY_BAD_VERSION;

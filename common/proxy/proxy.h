@@ -41,6 +41,11 @@ enum proxy_verdict proxy_parse(const uint8_t *p, size_t n, unsigned versions,
 /* How many bytes a header of version 2 has, as far as n of them tell: after reading so many, ask
  * again. */
 size_t proxy_bytes_wanted(const uint8_t *p, size_t n);
+/* Writes one for who is at source and came to destination; NULL: for nobody but the sender (LOCAL,
+ * UNKNOWN). Of two families both are written as IPv6. Returns its bytes, not terminated. */
+enum { PROXY_WRITTEN_MAX = PROXY_V1_MAX };
+size_t proxy_write(unsigned version, const struct addr *source, const struct addr *destination,
+                   char out[PROXY_WRITTEN_MAX]);
 /* Whether these bytes begin as a header of version 2 does. */
 bool proxy_has_signature(const uint8_t *p, size_t n);
 

@@ -186,6 +186,7 @@ static void build_pool(struct check *k, const struct file_pool *from, struct con
     size_t n_places = 0;
 
     *out = from->pool;
+    k->config->has_send_proxy |= out->send_proxy != 0;
     out->origins = origins;
     out->n_origins = from->n_origins;
     for (size_t i = 0; i < from->n_origins; i++) {

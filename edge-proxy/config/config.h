@@ -137,6 +137,7 @@ struct config_pool {
     struct config_retry retry;
     struct config_ejection ejection;
     struct config_check check; /* interval_ms 0: no active checks */
+    unsigned send_proxy; /* PROXY_V1, PROXY_V2: connections say whom they bring; 0: they do not */
     const char *host_header;   /* sent instead of the client's Host; NULL: the client's */
     bool is_hidden;            /* visitors must not learn what the origins are, nor where */
     const char *const *hidden; /* names of more response fields that stay here */
@@ -322,6 +323,7 @@ struct config {
     struct config_tls tls;
     const struct config_pool *pools;
     size_t n_pools;
+    bool has_send_proxy; /* of any pool */
     struct config_resolver resolver;
     const struct config_site *sites;
     size_t n_sites;

@@ -2,6 +2,8 @@
 /* Of edge-proxy.yaml: pools, their origins and checks. */
 #include "edge-proxy/config/config_internal.h"
 
+#include "common/proxy/proxy.h"
+
 #include <string.h>
 
 /* "200-399", "204" */
@@ -27,6 +29,13 @@ static const char *parse_status(struct str text, void *owner)
 static const struct conf_choice RESOLVE[] = {
     {"any", CONFIG_RESOLVE_ANY},
     {"all", CONFIG_RESOLVE_ALL},
+    {NULL, 0},
+};
+
+static const struct conf_choice SEND_PROXY[] = {
+    {"off", 0},
+    {"v1", PROXY_V1},
+    {"v2", PROXY_V2},
     {NULL, 0},
 };
 
@@ -306,6 +315,17 @@ static const struct conf_field POOL_FIELDS[] = {
         .slot = CONF_ONE(struct file_pool, pool.host_header),
         .check = config_check_authority,
         .help = "Sent to the origins in place of the visitor's Host.",
+    },
+    {
+        .key = "send-proxy",
+        .kind = CONF_ENUM,
+        .slot = CONF_ONE(struct file_pool, pool.send_proxy),
+        .choices = SEND_PROXY,
+        .preset = "off",
+        .help = "The version of the PROXY protocol by which connections to the origins say, before "
+                "TLS, whom they bring and where that visitor came to; of checks, that they bring "
+                "nobody. Such a connection serves requests of one visitor's connection only. What "
+                "is fetched for the cache brings the visitor who asked first.",
     },
     {
         .key = "hide-origin",

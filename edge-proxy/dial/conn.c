@@ -42,36 +42,38 @@ struct str conn_host(const struct dial_identity *id, struct str host)
     return host;
 }
 
-uint64_t conn_hash(const struct dial_target *t, const struct dial_identity *id, struct str host)
+struct conn_key conn_key(const struct dial_target *t, const struct dial_identity *id,
+                         struct str host, struct str preface)
 {
     uint64_t h = mix(t->hash, id->hash);
 
     for (size_t i = 0; i < host.n; i++)
         h = mix(h, text_lower((uint8_t)host.p[i]));
-    return h;
+    for (size_t i = 0; i < preface.n; i++)
+        h = mix(h, (uint8_t)preface.p[i]);
+    return (struct conn_key){h, t, id, host, preface};
 }
 
-bool conn_is_to(const struct dial_conn *c, uint64_t hash, const struct dial_target *t,
-                const struct dial_identity *id, struct str host)
+bool conn_is_to(const struct dial_conn *c, const struct conn_key *key)
 {
     struct ip ip;
 
-    if (c->hash != hash || c->identity != id || c->port != addr_port(&t->addr) ||
-        !str_eq_nocase((struct str){c->host, c->host_n}, host))
+    if (c->hash != key->hash || c->identity != key->identity ||
+        c->port != addr_port(&key->target->addr) ||
+        !str_eq_nocase((struct str){c->host, c->host_n}, key->host) ||
+        !str_eq(conn_preface(c), key->preface))
         return false;
-    ip = addr_ip(&t->addr);
+    ip = addr_ip(&key->target->addr);
     return ip_eq(&c->ip, &ip);
 }
 
 /* ---- Peers: the connections of one worker that are interchangeable ---- */
 
-static struct dial_peer *find_peer(const struct dial_worker *dw, uint64_t hash,
-                                   const struct dial_target *t, const struct dial_identity *id,
-                                   struct str host)
+static struct dial_peer *find_peer(const struct dial_worker *dw, const struct conn_key *key)
 {
-    struct dial_peer *p = dw->peers[hash % DIAL_BUCKETS];
+    struct dial_peer *p = dw->peers[key->hash % DIAL_BUCKETS];
 
-    while (p != NULL && !(p->hash == hash && conn_is_to(TAILQ_FIRST(&p->idle), hash, t, id, host)))
+    while (p != NULL && !(p->hash == key->hash && conn_is_to(TAILQ_FIRST(&p->idle), key)))
         p = p->next;
     return p;
 }
@@ -79,7 +81,8 @@ static struct dial_peer *find_peer(const struct dial_worker *dw, uint64_t hash,
 static bool are_alike(const struct dial_conn *a, const struct dial_conn *b)
 {
     return a->hash == b->hash && a->identity == b->identity && a->port == b->port &&
-           ip_eq(&a->ip, &b->ip) && strcasecmp(a->host, b->host) == 0;
+           ip_eq(&a->ip, &b->ip) && strcasecmp(a->host, b->host) == 0 &&
+           str_eq(conn_preface(a), conn_preface(b));
 }
 
 static struct dial_peer *peer_of(struct dial_worker *dw, const struct dial_conn *c)
@@ -122,6 +125,7 @@ static void link_idle(struct dial_conn *c)
     c->peer = p;
     p->n_idle++;
     dw->n_idle++;
+    dw->n_idle_of_visitors += c->preface_n > 0;
     c->state = DIAL_IDLE;
 }
 
@@ -131,6 +135,7 @@ static void unlink_idle(struct dial_conn *c)
 
     TAILQ_REMOVE(&p->idle, c, link);
     c->dw->n_idle--;
+    c->dw->n_idle_of_visitors -= c->preface_n > 0;
     if (--p->n_idle == 0)
         remove_peer(c->dw, p);
     c->peer = NULL;
@@ -194,7 +199,7 @@ static void share(struct dial_conn *c)
     struct dial_worker *dw = c->dw;
 
     unlink_idle(c);
-    if (wire_has_rest(&c->wire) || store_n_workers(dw->store) == 1) {
+    if (wire_has_rest(&c->wire) || c->preface_n > 0 || store_n_workers(dw->store) == 1) {
         dial_close(c);
         return;
     }
@@ -241,13 +246,11 @@ static struct dial_conn *use(struct dial_conn *c, const struct dial_ops *ops, vo
 
 /* From another worker: it moves to this one's loop. One that has had something to say is no good,
  * and there may be better ones behind it. */
-static struct dial_conn *take_shared(struct dial_worker *dw, uint64_t hash,
-                                     const struct dial_target *t, const struct dial_order *o,
-                                     struct str host)
+static struct dial_conn *take_shared(struct dial_worker *dw, const struct conn_key *key)
 {
     struct dial_conn *c;
 
-    while ((c = store_take(dw->store, hash, t, o->identity, host)) != NULL) {
+    while ((c = store_take(dw->store, key)) != NULL) {
         wire_move(dw->w, &c->wire);
         if (conn_is_quiet(dw->w, c)) {
             c->dw = dw;
@@ -265,8 +268,8 @@ struct dial_conn *dial_take(struct dial_worker *dw, const struct dial_order *o,
     struct str host = conn_host(o->identity, o->host);
 
     for (size_t i = 0; i < o->n_targets; i++) {
-        uint64_t hash = conn_hash(&o->targets[i], o->identity, host);
-        struct dial_peer *p = find_peer(dw, hash, &o->targets[i], o->identity, host);
+        struct conn_key key = conn_key(&o->targets[i], o->identity, host, o->preface);
+        struct dial_peer *p = find_peer(dw, &key);
 
         if (p != NULL) {
             struct dial_conn *c = TAILQ_FIRST(&p->idle);
@@ -275,9 +278,9 @@ struct dial_conn *dial_take(struct dial_worker *dw, const struct dial_order *o,
             return use(c, ops, arg);
         }
     }
-    for (size_t i = 0; i < o->n_targets && dw->store != NULL; i++) {
-        uint64_t hash = conn_hash(&o->targets[i], o->identity, host);
-        struct dial_conn *c = take_shared(dw, hash, &o->targets[i], o, host);
+    for (size_t i = 0; i < o->n_targets && dw->store != NULL && o->preface.n == 0; i++) {
+        struct conn_key key = conn_key(&o->targets[i], o->identity, host, o->preface);
+        struct dial_conn *c = take_shared(dw, &key);
 
         if (c != NULL)
             return use(c, ops, arg);
@@ -297,17 +300,24 @@ static void trim(struct dial_worker *dw, struct dial_peer *p, uint32_t keep)
         dial_close(TAILQ_LAST(&p->idle, dial_list));
 }
 
+/* A visitor's own is of use to that one only: others must not find all room taken by such. */
+static bool has_room_for(const struct dial_worker *dw, const struct dial_conn *c)
+{
+    return dw->store != NULL &&
+           (c->preface_n == 0 || dw->n_idle_of_visitors < store_worker_limit(dw->store) / 2);
+}
+
 void dial_keep(struct dial_conn *c, uint32_t keep, uint32_t idle_ms)
 {
     struct dial_worker *dw = c->dw;
     uint32_t share_ms = idle_ms;
 
     ensure(c->state == DIAL_USED);
-    if (keep == 0 || dw->store == NULL) {
+    if (keep == 0 || !has_room_for(dw, c)) {
         dial_close(c);
         return;
     }
-    if (share_ms > DIAL_SHARE_MS && store_n_workers(dw->store) > 1)
+    if (share_ms > DIAL_SHARE_MS && c->preface_n == 0 && store_n_workers(dw->store) > 1)
         share_ms = DIAL_SHARE_MS;
     c->keep = keep;
     c->idle_until_ms = clock_coarse_ms() + idle_ms;

@@ -10,7 +10,8 @@
  *
  * An idle connection is taken only for the same address under the same identity: everything that
  * decides what is on the other end and who we are to it (name, authorities, certificate, verifying
- * or not, protocol).
+ * or not, protocol). One that has said whom it brings is taken for the same visitor's connection
+ * only, and stays with its worker, where the visitor is.
  * Lifetime: identities are counted and outlive generations; connections live as long as they please
  * both sides.
  * Threads: identities are made by the control thread; a connection belongs to one worker at a time,
@@ -99,6 +100,7 @@ struct dial_ops {
     void (*on_timeout)(void *arg);
 };
 
+enum { DIAL_PREFACE_MAX = 107 };
 struct dial_order {
     const struct dial_target *targets; /* raced in this order, families taking turns */
     size_t n_targets;                  /* at least one */
@@ -107,6 +109,7 @@ struct dial_order {
     struct str host;            /* for SNI and verifying, where the identity names none */
     uint32_t timeout_ms;        /* to open, TLS included */
     uint32_t stagger_ms;        /* before the next address is tried beside those before it */
+    struct str preface;         /* sent before all else, TLS too: at most DIAL_PREFACE_MAX */
 };
 
 /* The newest idle one that fits, in use from now on; NULL: none. */

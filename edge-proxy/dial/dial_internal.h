@@ -81,14 +81,27 @@ struct dial_conn {
     struct ip ip;
     uint16_t port;
     uint8_t host_n; /* 0: the identity names the host, or nobody does */
-    char host[];    /* terminated */
+    uint8_t preface_n;
+    char host[]; /* terminated; then what was said before all else */
+};
+static inline struct str conn_preface(const struct dial_conn *c)
+{
+    return (struct str){c->host + c->host_n + 1, c->preface_n};
+}
+
+/* What a connection is to. */
+struct conn_key {
+    uint64_t hash;
+    const struct dial_target *target;
+    const struct dial_identity *identity;
+    struct str host, preface;
 };
 enum { DIAL_MAGIC = 0x0c0117ec };
 
 struct dial_worker {
     struct worker *w;
     struct dial_store *store;
-    uint32_t n_idle;
+    uint32_t n_idle, n_idle_of_visitors; /* of those, with a preface */
     struct dial_peer *peers[DIAL_BUCKETS], *free_peers;
 };
 
@@ -99,10 +112,10 @@ void open_on_timeout(struct dial_conn *c);
 void open_stop(struct dial_conn *c);
 
 /* conn.c */
-uint64_t conn_hash(const struct dial_target *t, const struct dial_identity *id, struct str host);
+struct conn_key conn_key(const struct dial_target *t, const struct dial_identity *id,
+                         struct str host, struct str preface);
 struct str conn_host(const struct dial_identity *id, struct str host);
-bool conn_is_to(const struct dial_conn *c, uint64_t hash, const struct dial_target *t,
-                const struct dial_identity *id, struct str host);
+bool conn_is_to(const struct dial_conn *c, const struct conn_key *key);
 /* What an idle connection has to say: false: that it has ended. */
 bool conn_is_quiet(struct worker *w, struct dial_conn *c);
 /* Closes what no loop watches. */
@@ -111,8 +124,7 @@ void conn_destroy(struct worker *w, struct dial_conn *c);
 /* store.c */
 /* Takes c over; whether it has room for it. */
 bool store_put(struct dial_store *s, struct dial_conn *c);
-struct dial_conn *store_take(struct dial_store *s, uint64_t hash, const struct dial_target *t,
-                             const struct dial_identity *id, struct str host);
+struct dial_conn *store_take(struct dial_store *s, const struct conn_key *key);
 uint32_t store_worker_limit(const struct dial_store *s);
 unsigned store_n_workers(const struct dial_store *s);
 

@@ -13,6 +13,7 @@
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct attempt {
@@ -169,6 +170,16 @@ void open_stop(struct dial_conn *c)
     c->race = NULL;
 }
 
+/* Nothing is in its way: a connection that has just opened has room for more. What comes next, TLS
+ * or HTTP, leaves with it. */
+static bool send_preface(struct dial_conn *c)
+{
+    struct str preface = conn_preface(c);
+
+    return preface.n == 0 ||
+           send(c->wire.fd, preface.p, preface.n, MSG_NOSIGNAL | MSG_MORE) == (ssize_t)preface.n;
+}
+
 static void win(struct attempt *a)
 {
     struct dial_conn *c = a->c;
@@ -179,10 +190,16 @@ static void win(struct attempt *a)
     c->wire.fd = a->fd;
     c->ip = addr_ip(&race->targets[winner].addr);
     c->port = addr_port(&race->targets[winner].addr);
-    c->hash = conn_hash(&race->targets[winner], c->identity, (struct str){c->host, c->host_n});
+    c->hash = conn_key(&race->targets[winner], c->identity, (struct str){c->host, c->host_n},
+                       conn_preface(c))
+                  .hash;
     event_del(&a->event);
     a->fd = -1;
     open_stop(c);
+    if (!send_preface(c)) {
+        finish(c, why_of_errno(errno));
+        return;
+    }
     if (!dial_identity_is_tls(c->identity)) {
         finish(c, 0);
         return;
@@ -275,7 +292,7 @@ void open_on_timeout(struct dial_conn *c)
 static struct dial_conn *conn_new(struct dial_worker *dw, const struct dial_order *o)
 {
     struct str host = conn_host(o->identity, o->host);
-    struct dial_conn *c = base_alloc(sizeof(*c) + host.n + 1);
+    struct dial_conn *c = base_alloc(sizeof(*c) + host.n + 1 + o->preface.n);
 
     memset(c, 0, sizeof(*c));
     c->magic = DIAL_MAGIC;
@@ -287,6 +304,10 @@ static struct dial_conn *conn_new(struct dial_worker *dw, const struct dial_orde
     for (size_t i = 0; i < host.n; i++)
         c->host[i] = (char)text_lower((uint8_t)host.p[i]);
     c->host[host.n] = '\0';
+    ensure(o->preface.n <= DIAL_PREFACE_MAX);
+    c->preface_n = (uint8_t)o->preface.n;
+    if (o->preface.n > 0)
+        memcpy(c->host + host.n + 1, o->preface.p, o->preface.n);
     return c;
 }
 

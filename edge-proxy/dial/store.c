@@ -97,17 +97,16 @@ bool store_put(struct dial_store *s, struct dial_conn *c)
     return has_room;
 }
 
-struct dial_conn *store_take(struct dial_store *s, uint64_t hash, const struct dial_target *t,
-                             const struct dial_identity *id, struct str host)
+struct dial_conn *store_take(struct dial_store *s, const struct conn_key *key)
 {
-    struct shard *x = shard_of(s, hash);
+    struct shard *x = shard_of(s, key->hash);
     struct dial_conn *c;
 
     if (atomic_load_explicit(&x->n, memory_order_relaxed) == 0)
         return NULL;
     pthread_mutex_lock(&x->lock);
-    TAILQ_FOREACH(c, bucket_of(x, hash), link)
-    if (conn_is_to(c, hash, t, id, host))
+    TAILQ_FOREACH(c, bucket_of(x, key->hash), link)
+    if (conn_is_to(c, key))
         break;
     if (c != NULL)
         take_out(s, x, c);

@@ -2,6 +2,7 @@
 /* Exchanges with origins, and what comes of them for the cache. */
 #include "edge-proxy/request/request_internal.h"
 
+#include "common/proxy/proxy.h"
 #include "common/siphash/siphash.h"
 
 #include <string.h>
@@ -103,6 +104,18 @@ static void on_try_timeout(struct wheel_timer *t)
     request_go_on(r);
 }
 
+/* Where the visitor came to may not be known, if nobody had to be told at that time. */
+static struct str write_preface(const struct request *r, unsigned version,
+                                char to[PROXY_WRITTEN_MAX])
+{
+    const struct request_client *c = &r->client;
+    struct ip nowhere = {.family = c->ip.family};
+    struct addr source = addr_of_ip(&c->ip, c->port);
+    struct addr destination = addr_of_ip(c->to_ip.family != 0 ? &c->to_ip : &nowhere, c->to_port);
+
+    return (struct str){to, proxy_write(version, &source, &destination, to)};
+}
+
 void fetch_start(struct request *r)
 {
     static const struct upstream_ops ops = {
@@ -118,7 +131,11 @@ void fetch_start(struct request *r)
     uint64_t key = 0;
     bool has_key =
         pool->balance.policy == CONFIG_POLICY_HASH && find_hash_key(r, &pool->balance, &key);
+    struct str preface = {NULL, 0};
+    char header[PROXY_WRITTEN_MAX];
 
+    if (pool->send_proxy != 0)
+        preface = write_preface(r, pool->send_proxy, header);
     r->sent_s = clock_wall_s();
     r->attempts++;
     r->x = upstream_start(r->rw->upstream,
@@ -136,6 +153,7 @@ void fetch_start(struct request *r)
                               .has_key = has_key,
                               .is_fresh_wanted = r->is_fresh_wanted,
                               .is_upgrade = r->is_upgrade,
+                              .preface = preface,
                           });
     /* A body can be sent once; how long it takes is the visitor's to say. */
     if (pool->retry.try_timeout_ms != 0 && r->framing.body == HTTP_BODY_NONE &&

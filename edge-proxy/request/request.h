@@ -102,7 +102,8 @@ struct stream_ops {
 /* Of the connection that a request came on. */
 struct request_client {
     struct ip ip;
-    uint16_t port;
+    struct ip to_ip; /* where it came to; family 0: not known, nobody was to be told when it came */
+    uint16_t port, to_port;
     bool is_tls;
     const char *protocol;    /* "HTTP/1.1"; until request_start a guess */
     const char *tls_version; /* "TLSv1.3"; NULL: plain */

@@ -54,6 +54,22 @@ static void begin(struct session *s, SSL *ssl)
     }
 }
 
+static void set_destination(struct session *s, const struct addr *to)
+{
+    s->client.to_ip = addr_ip(to);
+    s->client.to_port = addr_port(to);
+}
+
+/* It costs a call to the kernel, which is made where an origin wants to know. */
+static void find_destination(struct session *s)
+{
+    struct addr to = {.length = sizeof(to.storage)};
+
+    if (request_worker_generation(s->sw->rw)->config->has_send_proxy &&
+        getsockname(s->wire.fd, &to.sa, &to.length) == 0)
+        set_destination(s, &to);
+}
+
 void session_open(struct session_worker *sw, int fd, const struct session_arrival *arrival)
 {
     struct ip ip = addr_ip(arrival->peer);
@@ -75,6 +91,7 @@ void session_open(struct session_worker *sw, int fd, const struct session_arriva
         .is_tls = arrival->is_tls,
         .protocol = "HTTP/1.1",
     };
+    find_destination(s);
     if (is_proxied) {
         s->step = SESSION_READ_PROXY;
         session_set_clock(s, CLOCK_PROXY, arrival->proxy_ms);
@@ -116,6 +133,7 @@ static enum step_result enter(struct session *s, const struct proxy_header *head
     if (header->has_claim) {
         s->client.ip = addr_ip(&header->source);
         s->client.port = addr_port(&header->source);
+        set_destination(s, &header->destination);
     }
     if (!admit(s->sw, &s->client.ip, s->client.is_tls, &s->ticket, &ssl))
         return STEP_OVER;

@@ -4,6 +4,7 @@
 
 #include "common/clock/clock.h"
 #include "common/log/log.h"
+#include "common/proxy/proxy.h"
 #include "common/siphash/siphash.h"
 
 #include <regex.h>
@@ -330,6 +331,14 @@ static struct str check_host(const struct upstream_pool *pool)
     return host;
 }
 
+/* A check brings nobody. */
+static struct str check_preface(const struct upstream_pool *pool, char to[PROXY_WRITTEN_MAX])
+{
+    unsigned version = pool->config->send_proxy;
+
+    return (struct str){to, version != 0 ? proxy_write(version, NULL, NULL, to) : 0};
+}
+
 static void start_probe(struct wheel_timer *t)
 {
     struct probe *p = CONTAINER_OF(t, struct probe, timer);
@@ -337,7 +346,9 @@ static void start_probe(struct wheel_timer *t)
     uint32_t timeout_ms = p->pool->config->check.timeout_ms;
     struct dial_target targets[DIAL_TARGETS_MAX];
     size_t n = origin_targets(p->origin, targets);
-    struct dial_order o = origin_order(p->origin, targets, n, check_host(p->pool), timeout_ms);
+    char preface[PROXY_WRITTEN_MAX];
+    struct dial_order o = origin_order(p->origin, targets, n, check_host(p->pool),
+                                       check_preface(p->pool, preface), timeout_ms);
     dial_why why;
 
     if (n == 0) { /* nobody is there: not known to be sick either */

@@ -392,8 +392,8 @@ static void connect_or_reuse(struct upstream_exchange *x)
     struct upstream_worker *u = x->u;
     struct dial_target targets[DIAL_TARGETS_MAX];
     size_t n = origin_targets(x->origin, targets);
-    struct dial_order o =
-        origin_order(x->origin, targets, n, x->r.host, x->pool->config->connect_timeout_ms);
+    struct dial_order o = origin_order(x->origin, targets, n, x->r.host, x->r.preface,
+                                       x->pool->config->connect_timeout_ms);
     dial_why why = 0;
 
     if (n == 0) { /* its last address has just gone */

@@ -219,7 +219,7 @@ void upstream_end_retry(const struct upstream_pools *all, uint16_t pool)
 /* ---- Connecting ---- */
 
 struct dial_order origin_order(struct upstream_origin *o, const struct dial_target *targets,
-                               size_t n, struct str host, uint32_t timeout_ms)
+                               size_t n, struct str host, struct str preface, uint32_t timeout_ms)
 {
     return (struct dial_order){
         .targets = targets,
@@ -227,6 +227,7 @@ struct dial_order origin_order(struct upstream_origin *o, const struct dial_targ
         .identity = o->pool->identity,
         .memory = &o->memory,
         .host = host,
+        .preface = preface,
         .timeout_ms = timeout_ms,
         .stagger_ms = o->pool->config->attempt_delay_ms,
     };

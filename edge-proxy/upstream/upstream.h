@@ -133,6 +133,7 @@ struct upstream_request {
     bool has_key;
     bool is_fresh_wanted; /* not over a kept connection */
     bool is_upgrade;      /* 101 is an answer that we asked for */
+    struct str preface; /* first on its connection, before TLS; until upstream_start has returned */
 };
 
 struct upstream_exchange;

@@ -71,7 +71,7 @@ void origin_tell_ejection(const struct upstream_origin *o, struct worker *w,
                           enum balance_reason reason);
 /* How a connection to it is opened: to targets[0] to targets[n - 1]. */
 struct dial_order origin_order(struct upstream_origin *o, const struct dial_target *targets,
-                               size_t n, struct str host, uint32_t timeout_ms);
+                               size_t n, struct str host, struct str preface, uint32_t timeout_ms);
 
 /* targets.c: where origins are. */
 /* Copies its addresses, one or more; 0: it has none (any more). */

@@ -32,6 +32,7 @@ class Request:
         self.body = b""
         self.body_error = None
         self.trailers = []
+        self.proxied = None
 
 
 class Exchange:
@@ -162,11 +163,41 @@ class _Reader:
         return self.take(int(request.headers.get("content-length", "0")))
 
 
+def read_proxy_header(sock):
+    """What comes first on a connection, PROXY protocol: (version, source, destination), both without
+    ports None when it stands for nobody; a broken one is a ValueError."""
+    def take(n):
+        data = b""
+        while len(data) < n:
+            more = sock.recv(n - len(data))
+            if not more:
+                raise ValueError("no whole header")
+            data += more
+        return data
+    start = take(12)
+    if start == b"\r\n\r\n\0\r\nQUIT\n":
+        command, family, length = struct.unpack("!BBH", take(4))
+        body = take(length)
+        if command == 0x20:
+            return 2, None, None
+        kind, size = {0x11: (socket.AF_INET, 4), 0x21: (socket.AF_INET6, 16)}[family]
+        return (2, *(socket.inet_ntop(kind, body[at:at + size]) for at in (0, size)))
+    line = start
+    while not line.endswith(b"\r\n"):
+        line += take(1)
+    words = line.decode().strip().split(" ")
+    if words[0] != "PROXY":
+        raise ValueError(f"no header: {line}")
+    return (1, None, None) if words[1] == "UNKNOWN" else (1, words[2], words[3])
+
+
 class Origin:
     """One origin server. Without a handler a path answers 200 with the origin's name and no
-    freshness; `x-origin` in each answer names it too."""
+    freshness; `x-origin` in each answer names it too. is_proxied: connections begin with a PROXY
+    header, kept in order in proxy_headers and as request.proxied."""
 
-    def __init__(self, name="origin", host="127.0.0.1", tls_context=None, port=None):
+    def __init__(self, name="origin", host="127.0.0.1", tls_context=None, port=None, is_proxied=False):
+        self.is_proxied, self.proxy_headers = is_proxied, []
         self.name, self.host, self.port = name, host, port or free_port()
         self.tls_context = tls_context
         self.requests = []
@@ -263,11 +294,15 @@ class Origin:
     def _serve(self, raw, number):
         sock = raw
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)   # head and body are two writes
+        proxied = None
         try:
+            if self.is_proxied:
+                proxied = read_proxy_header(raw)
+                self.proxy_headers.append(proxied)
             if self.tls_context is not None:
                 sock = self.tls_context.wrap_socket(raw, server_side=True)
             reader = _Reader(sock)
-            while self._answer_one(sock, reader, number):
+            while self._answer_one(sock, reader, number, proxied):
                 pass
         except (OSError, ValueError, AttributeError):
             pass  # the peer broke off; the case asserts on what the peer says
@@ -276,10 +311,11 @@ class Origin:
                 self._sockets.discard(raw)
             sock.close()
 
-    def _answer_one(self, sock, reader, number):
+    def _answer_one(self, sock, reader, number, proxied):
         request = reader.head(number)
         if request is None:
             return False
+        request.proxied = proxied
         exchange = Exchange(sock, request, reader)
         if request.path == "/health" and "/health" not in self._handlers:
             exchange.reply(200 if self.is_healthy else 503, (), b"")

@@ -190,6 +190,55 @@ static void headers_may_come_byte_by_byte(void **state)
         check_parts(&rows_v1[i]);
 }
 
+/* What is written is what is read. */
+static void headers_are_written(void **state)
+{
+    static const struct {
+        const char *source, *destination, *v1;
+        const char *v2; /* the bytes behind the signature */
+        size_t v2_n;
+    } cases[] = {
+        {"192.0.2.1:4660", "192.0.2.2:53", "PROXY TCP4 192.0.2.1 192.0.2.2 4660 53\r\n",
+         "\x21\x11\0\x0c" V4, 16},
+        {"[2001:db8::1]:4660", "[2001:db8::2]:853",
+         "PROXY TCP6 2001:db8::1 2001:db8::2 4660 853\r\n", "\x21\x21\0\x24" V6, 40},
+        {"192.0.2.1:1", "[::2]:2", "PROXY TCP6 ::ffff:192.0.2.1 ::2 1 2\r\n",
+         "\x21\x21\0\x24\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\0\2\1"
+         "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\2\0\1\0\2",
+         40},
+        {"[" LONGEST6 "]:65535", "[" LONGEST6 "]:65535",
+         "PROXY TCP6 " LONGEST6 " " LONGEST6 " 65535 65535\r\n", NULL, 40},
+        {NULL, NULL, "PROXY UNKNOWN\r\n", "\x20\0\0\0", 4},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct addr source, destination;
+        struct proxy_header header;
+        char out[PROXY_WRITTEN_MAX], text[ADDR_TEXT];
+        bool has_source = cases[i].source != NULL;
+
+        if (has_source) {
+            assert_true(addr_parse(str_of(cases[i].source), 0, &source));
+            assert_true(addr_parse(str_of(cases[i].destination), 0, &destination));
+        }
+        for (unsigned version = PROXY_V1; version <= PROXY_V2; version++) {
+            size_t n = proxy_write(version, has_source ? &source : NULL, &destination, out);
+
+            assert_int_equal(n, version == PROXY_V1 ? strlen(cases[i].v1)
+                                                    : PROXY_SIGNATURE + cases[i].v2_n);
+            if (version == PROXY_V1)
+                assert_memory_equal(out, cases[i].v1, n);
+            else if (cases[i].v2 != NULL)
+                assert_memory_equal(out + PROXY_SIGNATURE, cases[i].v2, cases[i].v2_n);
+            assert_int_equal(proxy_parse((uint8_t *)out, n, version, &header), PROXY_OK);
+            assert_int_equal(header.has_claim, has_source);
+            if (has_source)
+                assert_string_equal(addr_format(&header.source, text), cases[i].source);
+        }
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -197,6 +246,7 @@ int main(void)
         cmocka_unit_test(headers_of_version_1_are_read_strictly),
         cmocka_unit_test(a_version_that_is_not_wanted_is_none),
         cmocka_unit_test(headers_may_come_byte_by_byte),
+        cmocka_unit_test(headers_are_written),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

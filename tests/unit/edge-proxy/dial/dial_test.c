@@ -338,6 +338,50 @@ static void only_the_same_is_taken(void **state)
     close(other);
 }
 
+/* What goes before all else goes first, and such a connection is nobody else's; nor may such take
+ * all the room. */
+static void a_visitor_s_connection_is_its_own(void **state)
+{
+    struct fixture *f = *state;
+    struct dial_target t;
+    int live = listen_on("127.0.0.1:0", 64, &t), peer;
+    struct dial_order o = order_of(f, &t, 1), one = o, two = o;
+    struct dial_conn *c, *kept[8];
+    struct iovec get = {"GET", 3};
+    char got[16] = "";
+    size_t n;
+
+    one.preface = STR("one;");
+    two.preface = STR("two;");
+    c = open_one(f, 0, &one);
+    peer = accept_one(live);
+    assert_int_equal(wire_write(&f->workers[0], dial_wire(c), &get, 1, &n), WIRE_OK);
+    TURN_UNTIL(f, recv(peer, got, sizeof(got), MSG_DONTWAIT | MSG_PEEK) == 7);
+    assert_int_equal(recv(peer, got, sizeof(got), 0), 7);
+    assert_string_equal(got, "one;GET");
+    dial_keep(c, 2, 5000);
+    assert_null(dial_take(f->dials[0], &two, &ops, NULL));
+    assert_null(dial_take(f->dials[0], &o, &ops, NULL));
+    assert_null(dial_take(f->dials[1], &one, &ops, NULL));
+    assert_ptr_equal(dial_take(f->dials[0], &one, &ops, NULL), c);
+    dial_close(c);
+    close(peer);
+    dial_store_set_limit(f->store, 32, 2);
+    for (unsigned i = 0; i < COUNT_OF(kept); i++) {
+        char name[8];
+
+        snprintf(name, sizeof(name), "no %u", i);
+        one.preface = str_of(name);
+        kept[i] = open_one(f, 0, &one);
+        dial_keep(kept[i], 1, 5000);
+    }
+    assert_int_equal(f->dials[0]->n_idle_of_visitors, store_worker_limit(f->store) / 2);
+    assert_int_equal(f->dials[0]->n_idle, f->dials[0]->n_idle_of_visitors);
+    close(live);
+}
+
+#define NO_PREFACE ((struct str){NULL, 0})
+
 /* Where the host is what TLS verifies, it is part of what a connection is to. */
 static void the_host_counts_where_it_is_verified(void **state)
 {
@@ -349,12 +393,12 @@ static void the_host_counts_where_it_is_verified(void **state)
     struct dial_target t;
     int live = listen_on("127.0.0.1:0", 8, &t);
 
-    assert_int_not_equal(conn_hash(&t, by_host, conn_host(by_host, STR("a.test"))),
-                         conn_hash(&t, by_host, conn_host(by_host, STR("b.test"))));
-    assert_int_equal(conn_hash(&t, by_host, conn_host(by_host, STR("a.test"))),
-                     conn_hash(&t, by_host, conn_host(by_host, STR("A.Test"))));
-    assert_int_equal(conn_hash(&t, by_name, conn_host(by_name, STR("a.test"))),
-                     conn_hash(&t, by_name, conn_host(by_name, STR("b.test"))));
+    assert_int_not_equal(conn_key(&t, by_host, conn_host(by_host, STR("a.test")), NO_PREFACE).hash,
+                         conn_key(&t, by_host, conn_host(by_host, STR("b.test")), NO_PREFACE).hash);
+    assert_int_equal(conn_key(&t, by_host, conn_host(by_host, STR("a.test")), NO_PREFACE).hash,
+                     conn_key(&t, by_host, conn_host(by_host, STR("A.Test")), NO_PREFACE).hash);
+    assert_int_equal(conn_key(&t, by_name, conn_host(by_name, STR("a.test")), NO_PREFACE).hash,
+                     conn_key(&t, by_name, conn_host(by_name, STR("b.test")), NO_PREFACE).hash);
     dial_identity_put(by_host);
     dial_identity_put(by_name);
     close(live);
@@ -449,6 +493,7 @@ int main(void)
         WITH_FIXTURE(a_refusing_address_is_passed_at_once),
         WITH_FIXTURE(what_fails_says_why),
         WITH_FIXTURE(only_the_same_is_taken),
+        WITH_FIXTURE(a_visitor_s_connection_is_its_own),
         WITH_FIXTURE(the_host_counts_where_it_is_verified),
         WITH_FIXTURE(idle_ones_are_for_all),
         WITH_FIXTURE(what_speaks_unasked_is_closed),
