@@ -40,11 +40,15 @@ static void add_prose(struct text *out, const char *prose)
         text_adds(out, "\n");
 }
 
-static void add_plural(struct text *out, const char *word)
+static void add_plural(struct text *out, const char *before, const char *word)
 {
-    char last = word[strlen(word) - 1];
+    size_t n = strlen(word);
+    bool is_hissed = strchr("sx", word[n - 1]) != NULL || strcmp(word + n - 2, "ch") == 0;
 
-    text_addf(out, "list of %s%s", word, last == 's' || last == 'x' ? "es" : "s");
+    if (word[n - 1] == 'y' && strchr("aeiou", word[n - 2]) == NULL)
+        text_addf(out, "%s%.*sies", before, (int)n - 1, word);
+    else
+        text_addf(out, "%s%s%s", before, word, is_hissed ? "es" : "s");
 }
 
 static void add_type(struct text *out, const struct conf_field *field)
@@ -58,11 +62,12 @@ static void add_type(struct text *out, const struct conf_field *field)
     };
 
     if (field->slot.shape == CONF_SHAPE_MAP) {
-        text_addf(out, "mapping of names to %ss", field->of->what);
+        add_plural(out, "mapping of names to ", field->of->what);
         return;
     }
     if (field->slot.shape == CONF_SHAPE_LIST)
-        add_plural(out, field->kind == CONF_STRUCT ? field->of->what : words[field->kind]);
+        add_plural(out, "list of ",
+                   field->kind == CONF_STRUCT ? field->of->what : words[field->kind]);
     else if (field->kind == CONF_ENUM || field->kind == CONF_WORD)
         for (const struct conf_choice *c = field->choices; c->name != NULL; c++)
             text_addf(out, "%s%s", c == field->choices ? "" : " | ", c->name);

@@ -217,6 +217,9 @@ struct answer_steering {
 struct answer_steering answer_steer(const struct world *w, uint16_t service,
                                     const struct ip *client);
 
+/* Who draws, at this moment, where the service's policy does. */
+struct steer_draw answer_draw(const struct world_service *s, const struct ip *client);
+
 struct answer_explanation {
     enum zone_verdict verdict; /* of the last name of the chain */
     struct wire_name name;     /* that name */

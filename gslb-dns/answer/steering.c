@@ -2,7 +2,34 @@
 /* Which site a client is sent to, for queries and for explain. */
 #include "gslb-dns/answer/answer_internal.h"
 
+#include "common/clock/clock.h"
+
 #include <string.h>
+
+struct steer_draw answer_draw(const struct world_service *s, const struct ip *client)
+{
+    struct steer_draw draw = {.prefix = steer_draw_prefix(client)};
+
+    if (steer_is_rotating(s->steer))
+        draw.window = (uint64_t)clock_wall_s() / (s->ttl_s > 0 ? s->ttl_s : 1);
+    return draw;
+}
+
+/* What was drawn holds for the prefix that drew. */
+static __attribute__((cold, noinline)) void draw_region(const struct world_service *s,
+                                                        const struct world_service_view *view,
+                                                        const struct ip *client,
+                                                        struct answer_steering *r)
+{
+    struct steer_draw draw = answer_draw(s, client);
+    bool has_drawn;
+
+    r->region = steer_pick_drawn(s->steer, r->class_id, view->usable, &draw, &has_drawn);
+    if (has_drawn && client != NULL) {
+        uint8_t bits = client->family == 4 ? STEER_DRAW_BITS_V4 : STEER_DRAW_BITS_V6;
+        r->scope = r->scope > bits ? r->scope : bits;
+    }
+}
 
 /* The site is chosen before anybody asks which family is wanted: a region that lacks the family
  * asked for gives NODATA rather than another region, so that A and AAAA agree. */
@@ -26,7 +53,10 @@ struct answer_steering answer_steer(const struct world *w, uint16_t service,
         r.class_id = found.class_id;
         r.scope = found.scope;
     }
-    r.region = steer_pick(s->steer, r.class_id, view->usable);
+    if (unlikely(s->is_drawn))
+        draw_region(s, view, client, &r);
+    else
+        r.region = steer_pick(s->steer, r.class_id, view->usable);
     if (r.region == STEER_NONE)
         return r;
     r.reason = r.class_id == 0 ? ANSWER_BY_DEFAULT : ANSWER_BY_LOCATION;

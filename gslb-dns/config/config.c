@@ -11,6 +11,7 @@ struct check {
     struct config *config; /* being built */
     struct arena *arena;
     struct conf_index regions; /* name to index */
+    struct policy_names policies;
 };
 
 static void check_addresses(struct conf *f, const char *key, const struct addr *a, size_t n,
@@ -225,7 +226,9 @@ static void build_service(struct check *k, const struct file_service *from,
     uint16_t *regions;
 
     *out = from->service;
-    if (from->regions == NULL) {
+    if (config_find_policy(k->f, k->arena, k->config, &k->policies, from, out))
+        ; /* which names its regions */
+    else if (from->regions == NULL) {
         /* Like the default order, of which all such services share one copy. */
         out->regions = k->config->region_order;
         out->n_regions = k->config->n_regions;
@@ -318,7 +321,11 @@ static void build(struct check *k)
     check_control(k);
     build_regions(k);
     build_region_order(k);
+    k->policies.regions = &k->regions;
+    config_read_policies(k->f, k->arena, k->file, k->config, &k->policies);
     build_services(k);
+    conf_index_free(&k->policies.policies);
+    config_check_use(k->f, k->config);
     check_zones(k);
     config_read_transfers(k->f, k->arena, k->config);
     conf_index_free(&k->regions);

@@ -27,14 +27,37 @@ struct config_region {
     uint32_t first_edge, n_edges; /* its edges stand together in config.edges */
 };
 
+/* Where a node of a policy's tree leads, and for whom; as steer has it. */
+struct config_branch {
+    const char *to; /* a region or a policy */
+    bool is_policy;
+    uint32_t target; /* of that index in regions or policies */
+    uint32_t weight;
+    double bias_km;
+    const struct prefix *networks;
+    size_t n_networks;
+    const char *countries, *continents; /* two letters each, one after the other; NULL: none */
+};
+
+/* A node of policies' trees. */
+struct config_policy {
+    const char *name, *type; /* type: a policy that steer knows */
+    struct place place;
+    const struct config_branch *branches;
+    size_t n_branches;
+};
+
+enum { CONFIG_NO_POLICY = UINT32_MAX };
+
 enum config_all_down { CONFIG_SERVE_ALL, CONFIG_REFUSE, CONFIG_NODATA, CONFIG_FALLBACK };
 
 /* A steered name: A and AAAA are answered by policy. */
 struct config_service {
     const char *name;        /* as written, without the final dot */
     struct place place;      /* of its key, for messages that need the zones */
-    const char *policy;      /* a name that steer knows */
-    const uint16_t *regions; /* in configured order */
+    const char *policy;      /* a name that steer knows, unless it is */
+    uint32_t own_policy;     /* one of policies; or CONFIG_NO_POLICY */
+    const uint16_t *regions; /* in configured order; those of its own policy */
     size_t n_regions;
     uint32_t ttl_s;
     uint32_t max_addresses; /* in one answer */
@@ -247,6 +270,8 @@ struct config {
     const struct config_edge *edges;
     size_t n_edges;
     const uint16_t *region_order; /* for clients without a location: all regions */
+    const struct config_policy *policies;
+    size_t n_policies;
     const struct config_service *services;
     size_t n_services;
     const struct config_tsig_key *tsig_keys;

@@ -26,8 +26,29 @@ struct file_region {
     size_t n_edges;
 };
 
+struct file_branch {
+    const char *to;
+    struct place place;
+    uint32_t weight;
+    double bias_km;
+    const struct prefix *networks;
+    const struct place *network_places;
+    size_t n_networks;
+    const char *const *countries, *const *continents;
+    const struct place *country_places, *continent_places;
+    size_t n_countries, n_continents;
+};
+
+struct file_policy {
+    const char *name, *type;
+    struct place place;
+    const struct file_branch *branches;
+    size_t n_branches;
+};
+
 struct file_service {
     struct config_service service; /* all but its regions */
+    struct place policy_place;
     const char *const *regions;
     const struct place *region_places;
     size_t n_regions;
@@ -42,6 +63,8 @@ struct file {
     const char *const *region_order;
     const struct place *order_places;
     size_t n_order;
+    const struct file_policy *policies;
+    size_t n_policies;
     const struct file_service *services;
     size_t n_services;
 };
@@ -60,6 +83,23 @@ extern const struct conf_struct config_secondary_schema;
 /* A name in DNS (RFC 1035 section 2.3.4), its final dot taken off; extra: characters besides
  * letters, digits, '-' and '_'. */
 const char *config_check_dns_name(struct str *name, const char *extra);
+
+extern const struct conf_struct config_policy_schema;
+/* Names of regions to their indices, and the same of policies; and what a check knows of them. */
+struct policy_names {
+    const struct conf_index *regions;
+    struct conf_index policies;
+};
+/* Fills c->policies from the file; regions are there. Mistakes are told. The caller frees
+ * names->policies. */
+void config_read_policies(struct conf *f, struct arena *a, const struct file *file,
+                          struct config *c, struct policy_names *names);
+/* Resolves a service's policy, whose regions it then has. true: it is one of policies. */
+bool config_find_policy(struct conf *f, struct arena *a, const struct config *c,
+                        const struct policy_names *names, const struct file_service *from,
+                        struct config_service *out);
+/* Warns of policies that no service leads to. */
+void config_check_use(struct conf *f, const struct config *c);
 
 /* Fills the secrets of c from their files. */
 void config_read_secrets(struct conf *f, struct config *c, struct errors *errors);

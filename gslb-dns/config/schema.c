@@ -278,9 +278,6 @@ static const struct conf_struct REGION = {
     .place = CONF_AT(struct file_region, place),
 };
 
-/* steer's policies; a unit test keeps the two lists alike. */
-static const struct conf_choice POLICIES[] = {{"nearest", 0}, {"failover", 0}, {NULL, 0}};
-
 static const struct conf_choice ALL_DOWN[] = {
     {"serve-all", CONFIG_SERVE_ALL},
     {"refuse", CONFIG_REFUSE},
@@ -298,16 +295,18 @@ static const struct conf_field SERVICE_FIELDS[] = {
         .is_required = false,
         .expects = "the name of a region",
         .help = "The regions that serve this name; all of them when absent. Policy failover takes "
-                "them in this order.",
+                "them in this order. Not with a policy of your own, which names its regions.",
     },
     {
         .key = "policy",
-        .kind = CONF_WORD,
+        .kind = CONF_STRING,
         .slot = CONF_ONE(struct file_service, service.policy),
-        .choices = POLICIES,
+        .place = CONF_AT(struct file_service, policy_place),
         .preset = "nearest",
-        .help = "How a client's region is chosen among the healthy ones: nearest to the client, or "
-                "failover: the first in order.",
+        .help = "How a client's region is chosen among the healthy ones: nearest to the client; "
+                "failover: the first in order; weighted: an equal share of the clients for each, "
+                "now these and then those; sticky: the same, and always the same clients; or one "
+                "of policies, by name.",
     },
     {
         .key = "ttl",
@@ -698,7 +697,7 @@ static const struct conf_field TOP_FIELDS[] = {
         .kind = CONF_STRUCT,
         .slot = CONF_MAP(struct file, regions, n_regions),
         .of = &REGION,
-        .max_items = 65535,
+        .max_items = 65000,
         .help = "Places with edges, by name.",
     },
     {
@@ -733,6 +732,15 @@ static const struct conf_field TOP_FIELDS[] = {
         .of = &config_zone_schema,
         .is_required = true,
         .help = "What this server is authoritative for, by name.",
+    },
+    {
+        .key = "policies",
+        .kind = CONF_STRUCT,
+        .slot = CONF_MAP(struct file, policies, n_policies),
+        .of = &config_policy_schema,
+        .max_items = 10000,
+        .help = "Policies of your own, by name, for services and for each other: short trees whose "
+                "leaves are regions.",
     },
     {
         .key = "services",

@@ -51,6 +51,8 @@ struct control_explain {
     uint32_t ttl_s;
     uint32_t scope_bits;
     const char *scope_prefix, *chosen, *verdict;
+    const char *const *steps; /* what each policy on the way decided */
+    size_t n_steps;
 };
 
 /* A key of a zone that is signed here. */

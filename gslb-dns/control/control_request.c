@@ -253,6 +253,8 @@ static void send_explain(struct control_peer *peer, struct arena *a,
     e.scope_prefix = frame_borrow(x->scope_prefix);
     e.chosen = frame_borrow(x->chosen);
     e.verdict = frame_borrow(x->verdict);
+    e.n_steps = x->n_steps;
+    e.steps = (char **)x->steps;
     reply.body_case = GSLB__REPLY__BODY_EXPLAIN;
     reply.explain = &e;
     frame_link_reply(peer->link, &reply);

@@ -99,23 +99,25 @@ static const char *locate(struct geo_db *db, const struct ip *client, struct geo
     return is_found ? NULL : "not in the database";
 }
 
-static void tell_location(const struct explain_world *w, const struct ip *client,
+/* Is anything known? */
+static bool tell_location(const struct explain_world *w, const struct ip *client,
                           struct geo_location *where, struct arena *arena,
                           struct control_explain *out)
 {
     *where = (struct geo_location){0};
     out->location_source = locate(generation_geo(w->generation), client, where);
     if (out->location_source != NULL)
-        return;
+        return false;
     out->country = arena_strndup(arena, where->country, strlen(where->country));
     out->location_source = "country known, its place is not";
     if (!where->has_coordinates)
-        return;
+        return true;
     out->has_location = true;
     out->latitude = where->latitude;
     out->longitude = where->longitude;
     out->location_source = where->is_country_center ? "database: the country's population centre"
                                                     : "database: coordinates";
+    return true;
 }
 
 /* Why no edge of a region is given out: the state of each. */
@@ -155,7 +157,8 @@ static void tell_regions(const struct explain_world *w, const struct answer_expl
     struct steer_choice *choices = arena_alloc(arena, n * sizeof(choices[0]));
     struct control_explain_region *regions = arena_zalloc(arena, n * sizeof(regions[0]));
 
-    steer_explain(w->world->services[x->service].steer, out->has_location ? where : NULL, choices);
+    n = steer_explain(w->world->services[x->service].steer, x->steering.class_id,
+                      out->has_location ? where : NULL, choices);
     for (size_t i = 0; i < n; i++) {
         size_t k = choices[i].region;
         const struct config_region *region = &c->regions[service->regions[k]];
@@ -174,6 +177,29 @@ static void tell_regions(const struct explain_world *w, const struct answer_expl
     out->n_regions = n;
     if (x->steering.region != STEER_NONE)
         out->chosen = c->regions[service->regions[x->steering.region]].name;
+}
+
+/* What each policy decided; where the service has but one, the verdict has said it. */
+static void tell_steps(const struct explain_world *w, const struct answer_explanation *x,
+                       const struct ip *client, const struct geo_location *where,
+                       struct arena *arena, struct control_explain *out)
+{
+    const struct config *c = generation_config(w->generation);
+    const struct world_service *s = &w->world->services[x->service];
+    const struct world_service_view *view = &w->world->views[x->service];
+    struct steer_draw draw = answer_draw(s, client);
+    struct text t = {0};
+    const char **steps;
+
+    if (view->usable == NULL ||
+        (!s->is_drawn && c->services[x->service].own_policy == CONFIG_NO_POLICY))
+        return;
+    steer_trace(s->steer, client, where, view->usable, &draw, &t);
+    steps = arena_alloc(arena, t.n * sizeof(steps[0]));
+    for (const char *line = t.p, *end; (end = strchr(line, '\n')) != NULL; line = end + 1)
+        steps[out->n_steps++] = arena_strndup(arena, line, (size_t)(end - line));
+    out->steps = steps;
+    text_free(&t);
 }
 
 static size_t read_addresses(const struct world_addresses *from, uint8_t family, struct ip *out)
@@ -221,8 +247,10 @@ static const char *tell_verdict(const struct answer_steering *s, const char *pol
     case WORLD_STEER:
         break;
     }
-    if (strcmp(policy, "nearest") != 0)
+    if (strcmp(policy, "failover") == 0)
         return "the first usable region of the service's list";
+    if (strcmp(policy, "nearest") != 0)
+        return "as the policy has it";
     return has_location || s->reason == ANSWER_BY_LOCATION
                ? "the nearest usable region"
                : "no location: the first usable region of the region order";
@@ -248,6 +276,7 @@ struct outcome explain_answer(const struct explain_world *w, const char *name, c
     struct answer_explanation x;
     struct geo_location where;
     struct ip ip;
+    bool has_place;
 
     *out = (struct control_explain){0};
     if (has_failed(read_client(client, &ip, error)) ||
@@ -261,9 +290,10 @@ struct outcome explain_answer(const struct explain_world *w, const char *name, c
     out->ttl_s = service->ttl_s;
     out->scope_bits = x.steering.scope;
     out->scope_prefix = tell_scope(&ip, x.steering.scope, arena);
-    tell_location(w, &ip, &where, arena, out);
+    has_place = tell_location(w, &ip, &where, arena, out);
     out->verdict = tell_verdict(&x.steering, service->policy, out->has_location);
     tell_regions(w, &x, &where, arena, out);
+    tell_steps(w, &x, &ip, has_place ? &where : NULL, arena, out);
     tell_addresses(&x.steering, arena, out);
     return OUTCOME_OK;
 }

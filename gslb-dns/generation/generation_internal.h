@@ -145,6 +145,8 @@ struct geo_places *generation_load_places(const struct config *c, struct geo_db 
 struct place_keeper *generation_keep_places(const struct config *c, struct geo_places *places);
 void generation_stop_keeping(struct place_keeper *k); /* waits for it; NULL: nothing */
 
+/* What the service is steered by; nothing of the configuration is needed afterwards. */
+struct steer_map *generation_make_steer_map(const struct config *c, const struct config_service *s);
 /* Fills g->steering and g->services. */
 MUST_USE struct outcome generation_load_steering(struct generation *g,
                                                  const struct generation_wish *wish,

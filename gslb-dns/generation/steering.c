@@ -8,39 +8,9 @@
 
 static bool is_steered_alike(const struct config_service *a, const struct config_service *b)
 {
-    return strcmp(a->policy, b->policy) == 0 && a->n_regions == b->n_regions &&
+    return strcmp(a->policy, b->policy) == 0 && a->own_policy == b->own_policy &&
+           a->n_regions == b->n_regions &&
            memcmp(a->regions, b->regions, a->n_regions * sizeof(a->regions[0])) == 0;
-}
-
-/* The site's region order, told in the service's own indices. */
-static void order_regions(const struct config *c, const struct config_service *s, uint16_t *out)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < c->n_regions; i++)
-        for (size_t k = 0; k < s->n_regions; k++)
-            if (s->regions[k] == c->region_order[i])
-                out[n++] = (uint16_t)k;
-    ensure(n == s->n_regions);
-}
-
-static struct steer_map *make_steer_map(const struct config *c, const struct config_service *s)
-{
-    const struct steer_policy *policy = steer_find_policy(str_of(s->policy));
-    struct steer_region *regions = base_zalloc(s->n_regions, sizeof(regions[0]));
-    uint16_t *order = base_zalloc(s->n_regions, sizeof(order[0]));
-    struct steer_map *map;
-
-    ensure(policy != NULL); /* the configuration has checked it */
-    for (size_t k = 0; k < s->n_regions; k++)
-        regions[k] = (struct steer_region){c->regions[s->regions[k]].latitude,
-                                           c->regions[s->regions[k]].longitude};
-    order_regions(c, s, order);
-    /* A policy that does not ask where a client is follows the order that the service gives. */
-    map = steer_map_new(policy, regions, s->n_regions, policy->is_by_location ? order : NULL);
-    free(regions);
-    free(order);
-    return map;
 }
 
 /* One steering for each set of services that are steered alike, not compiled yet. Tells for each
@@ -60,7 +30,7 @@ static struct shared_steering *plan_steering(const struct config *c, size_t *ite
             k++;
         if (k == x->n) {
             first[x->n] = s;
-            x->items[x->n++].steer = make_steer_map(c, s);
+            x->items[x->n++].steer = generation_make_steer_map(c, s);
         }
         item_of[i] = k;
     }
@@ -104,17 +74,19 @@ static bool is_compiled(const struct shared_steering *x, const struct shared_ste
 
 static bool is_by_location(const struct steering *x)
 {
-    return steer_map_policy(x->steer)->is_by_location;
+    return steer_is_by_location(x->steer);
 }
 
 static struct outcome compile(const struct geo_places *places, struct steering *x,
                               struct errors *errors)
 {
-    struct geo_plan plan = {.classify = steer_classify, .arg = x->steer};
+    struct geo_plan plan = {
+        .classify = steer_classify, .arg = x->steer, .classify_within = steer_classify_within};
     struct progress progress; /* geo_compile starts and ends it */
 
     if (!is_by_location(x))
         return OUTCOME_OK;
+    plan.overrides = steer_overrides(x->steer, &plan.n_overrides);
     x->map = geo_compile(places, &plan, &progress, errors);
     return x->map != NULL ? OUTCOME_OK : OUTCOME_FAILED;
 }
@@ -230,8 +202,9 @@ static struct world_service service_of(const struct config *c, const struct conf
     return (struct world_service){
         .steer = x->steer,
         .map = x->map,
+        .is_drawn = steer_is_drawn(x->steer),
         .ttl_s = s->ttl_s,
-        .max_addresses = (uint16_t)s->max_addresses,
+        .max_addresses = (uint8_t)s->max_addresses,
         .has_a = generation_has_family(c, s, 4),
         .has_aaaa = generation_has_family(c, s, 6),
     };

@@ -117,6 +117,9 @@ struct geo_plan {
      * distinct location. */
     uint32_t (*classify)(void *arg, const struct geo_location *where);
     void *arg;
+    /* NULL, or: the class_id of overrides is a number for this function, and tells the class of
+     * each location in the prefix. Called as the need arises, by one thread at a time. */
+    uint32_t (*classify_within)(void *arg, const struct geo_location *where, uint32_t class_id);
     const struct geo_override *overrides; /* any order; the longest prefix wins, then the later */
     size_t n_overrides;
 };

@@ -31,6 +31,8 @@ static void show_answer(const Gslb__ExplainReply *e, const struct view *view, st
     table_line(view, "ECS scope", TABLE_PLAIN, line.p, out);
     text_free(&line);
     text_addf(&line, "%s%s%s", e->chosen, e->chosen[0] ? ": " : "", e->verdict);
+    for (size_t i = 0; i < e->n_steps; i++)
+        table_line(view, i == 0 ? "steps" : "", TABLE_PLAIN, e->steps[i], out);
     table_line(view, "chosen", e->chosen[0] ? TABLE_GREEN : TABLE_YELLOW, line.p, out);
     text_free(&line);
 }

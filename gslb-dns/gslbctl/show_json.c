@@ -311,6 +311,7 @@ void json_of_explain(const Gslb__ExplainReply *e, struct text *out)
     json_string(&j, "scope_prefix", e->scope_prefix);
     json_string(&j, "chosen", e->chosen[0] ? e->chosen : NULL);
     json_string(&j, "verdict", e->verdict);
+    strings(&j, "steps", e->steps, e->n_steps);
     json_open_array(&j, "regions");
     for (size_t i = 0; i < e->n_regions; i++)
         ranked(&j, e->regions[i]);

@@ -3,8 +3,6 @@
 
 #include <math.h>
 
-#define EARTH_RADIUS_KM 6371.0088 /* the mean of its three axes (IUGG) */
-
 static double radians(double degrees)
 {
     return degrees * (M_PI / 180);
@@ -34,5 +32,5 @@ double steer_distance_km(double latitude_a, double longitude_a, double latitude_
     double y = hypot(cos(b) * sin(across), cos(a) * sin(b) - sin(a) * cos(b) * cos(across));
     double x = sin(a) * sin(b) + cos(a) * cos(b) * cos(across);
 
-    return EARTH_RADIUS_KM * atan2(y, x);
+    return STEER_EARTH_RADIUS_KM * atan2(y, x);
 }

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "gslb-dns/steer/steer_internal.h"
 
-#include <string.h>
-
-static void rank_failover(const struct steer_map *map, const struct geo_location *where,
-                          uint16_t *ranked)
+static void write_failover(struct steer_writer *w, size_t node)
 {
-    memcpy(ranked, map->default_order, map->n * sizeof(*ranked));
+    const struct steer_tree_node *n = &w->map->nodes[node];
+
+    for (uint32_t i = 0; i < n->n; i++)
+        steer_write_branch(w, n->first + i);
 }
 
 const struct steer_policy steer_failover = {
     .name = "failover",
-    .summary = "the first usable region in the configured order, for every client",
-    .is_by_location = false,
-    .rank = rank_failover,
+    .summary = "the first usable branch in the configured order",
+    .write = write_failover,
 };

@@ -1,22 +1,38 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "gslb-dns/steer/steer_internal.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* A sort key: the chord in steps of a fifth of a micrometre above, the place in the default order
  * below. So equals fall into that order, and what is equal by symmetry is not torn apart by the
- * last bits of a cosine. */
+ * last bits of a cosine. With a bias the arc takes the chord's place, since only that adds up. */
 #define PLACE_BITS 16
 #define STEPS_PER_RADIUS ((double)((uint64_t)1 << 45))
+#define BIAS_MAX_KM 20000.0 /* the configuration has it so */
 
-static void make_keys(const struct steer_map *map, const struct geo_location *where)
+static double arc_of(double chord, double bias_km)
 {
-    struct steer_point client = steer_point_of(where->latitude, where->longitude);
+    double arc = 2 * asin(fmin(chord / 2, 1));
 
-    for (size_t place = 0; place < map->n; place++) {
-        double chord = steer_chord(&client, &map->points[map->default_order[place]]);
-        map->keys[place] = (uint64_t)(chord * STEPS_PER_RADIUS + 0.5) << PLACE_BITS | place;
+    return arc + (bias_km + BIAS_MAX_KM) / STEER_EARTH_RADIUS_KM;
+}
+
+/* An arc with a bias of up to 20000 km is below 9.5 radii: 4 bits more than a radius has. */
+#define ARC_STEPS_PER_RADIUS ((double)((uint64_t)1 << 44))
+
+static void make_keys(const struct steer_writer *w, const struct steer_tree_node *n)
+{
+    struct steer_point client = steer_point_of(w->where->latitude, w->where->longitude);
+
+    for (size_t place = 0; place < n->n; place++) {
+        const struct steer_tree_branch *b = &w->map->branches[n->order[place]];
+        double chord = steer_chord(&client, &w->map->points[b->target]);
+        double steps = n->has_bias ? arc_of(chord, b->bias_km) * ARC_STEPS_PER_RADIUS
+                                   : chord * STEPS_PER_RADIUS;
+
+        w->keys[place] = (uint64_t)(steps + 0.5) << PLACE_BITS | place;
     }
 }
 
@@ -68,23 +84,35 @@ static void sort_by_buckets(uint64_t *keys, uint64_t *room, size_t n)
     sort_by_insertion(keys, n);
 }
 
-static void rank_nearest(const struct steer_map *map, const struct geo_location *where,
-                         uint16_t *ranked)
+static void sort_keys(uint64_t *keys, size_t n)
 {
-    make_keys(map, where);
-    if (map->n <= 24)
-        sort_by_insertion(map->keys, map->n);
-    else if (map->n <= 8 * BUCKETS)
-        sort_by_buckets(map->keys, map->keys + map->n, map->n);
+    if (n <= 24)
+        sort_by_insertion(keys, n);
+    else if (n <= 8 * BUCKETS)
+        sort_by_buckets(keys, keys + n, n);
     else
-        qsort(map->keys, map->n, sizeof(*map->keys), compare_keys);
-    for (size_t i = 0; i < map->n; i++)
-        ranked[i] = map->default_order[map->keys[i] & ((1u << PLACE_BITS) - 1)];
+        qsort(keys, n, sizeof(*keys), compare_keys);
+}
+
+static void write_nearest(struct steer_writer *w, size_t node)
+{
+    const struct steer_tree_node *n = &w->map->nodes[node];
+    bool is_located = w->where != NULL && w->where->has_coordinates;
+
+    if (is_located) {
+        make_keys(w, n);
+        sort_keys(w->keys, n->n);
+    }
+    for (size_t i = 0; i < n->n; i++) {
+        size_t place = is_located ? w->keys[i] & ((1u << PLACE_BITS) - 1) : i;
+
+        steer_write_branch(w, n->order[place]);
+    }
 }
 
 const struct steer_policy steer_nearest = {
     .name = "nearest",
     .summary = "the region with the shortest great-circle distance from the client",
     .is_by_location = true,
-    .rank = rank_nearest,
+    .write = write_nearest,
 };

@@ -74,7 +74,8 @@ struct world_service {
     const struct steer_map *steer;
     const struct geo_map *map; /* NULL: the policy does not look where a client is; class 0 */
     uint32_t ttl_s;            /* also in the wire form */
-    uint16_t max_addresses;    /* of one family in one answer, at least 1 */
+    uint8_t max_addresses;     /* of one family in one answer, at least 1 */
+    bool is_drawn;             /* the policy draws, by the client's prefix */
     bool has_a, has_aaaa;      /* some edge of it has such an address, healthy or not. Without:
                                   NODATA, scope 0, for everybody */
 };

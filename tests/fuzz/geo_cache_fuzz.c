@@ -37,7 +37,7 @@ static void check_family(const struct geo_map *map, int family)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     static const struct geo_override override = {{{6, {0x20, 1, 0xd, 0xb8}}, 40}, 300};
-    struct geo_plan plan = {by_first_letter, NULL, &override, 1};
+    struct geo_plan plan = {.classify = by_first_letter, .overrides = &override, .n_overrides = 1};
     struct errors errors = {0};
     char *file = malloc(n ? n : 1); /* of just this size: a sanitizer sees every byte beyond */
     struct geo_places *p;

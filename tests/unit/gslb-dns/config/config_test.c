@@ -115,6 +115,9 @@ static void defaults_hold(void **state)
     "4], "                                                                                      \
     "edges: {u1: [192.0.2.2]}}}\n"
 
+#define POLICY "policies: {mine: {type: sticky, to: [eu-west, {to: us-east, weight: 3}]}}\n"
+#define USE "services: {a.org: {policy: p}}\n"
+
 static const struct mistake MISTAKES[] = {
     {"nothing wrong", "control: {socket: s}\nmetrics: off\n", ""},
     {"control without certificates", "control: {listen: [127.0.0.1:1]}\n",
@@ -176,7 +179,68 @@ static const struct mistake MISTAKES[] = {
      "3:45 addresses: must not be empty\n4:12 service 'a.org': none of its regions has an "
      "address\n"},
     {"service: policy", REGIONS "services: {a.org: {policy: nearset}}\n",
-     "4:28 policy: expected one of nearest, failover, found 'nearset'; did you mean 'nearest'?\n"},
+     "4:28 service 'a.org': expected nearest, failover, weighted, sticky or one of policies, not "
+     "'nearset'\n"},
+    {"service: no such policy",
+     REGIONS POLICY "services: {a.org: {policy: mime}, b.org: {policy: mine}}\n",
+     "5:28 service 'a.org': expected nearest, failover, weighted, sticky or one of policies, not "
+     "'mime'; did you mean 'mine'?\n"},
+    {"service: policy and regions",
+     REGIONS POLICY "services: {a.org: {policy: mine, regions: [eu-west]}}\n",
+     "5:44 service 'a.org': policy 'mine' names its regions; take the key 'regions' away\n"},
+    {"policy: type", REGIONS "policies: {p: {type: geos, to: [eu-west]}}\n",
+     "4:22 type: expected one of nearest, failover, geo, weighted, sticky, found 'geos'; did you "
+     "mean 'geo'?\n"},
+    {"policy: names",
+     REGIONS "policies: {geo: {type: failover, to: [us-east]}, us-east: {type: "
+             "failover, to: [eu-west]}}\n",
+     "4:12 policy 'geo' has the name of a type; give it another\n"
+     "4:12 warning: policy 'geo' is used by no service\n"
+     "4:50 policy 'us-east' has the name of a region; give it another\n"
+     "4:50 warning: policy 'us-east' is used by no service\n"},
+    {"policy: unused", REGIONS POLICY "services: {a.org: {}}\n",
+     "4:12 warning: policy 'mine' is used by no service\n"},
+    {"policy: unknown branch", REGIONS "policies: {p: {type: failover, to: [eu-wets]}}\n" USE,
+     "4:37 policy 'p': no region or policy is named 'eu-wets'; did you mean 'eu-west'?\n"},
+    {"policy: nearest of policies",
+     REGIONS "policies: {p: {type: nearest, to: [q]}, q: {type: sticky, to: [eu-west]}}\n" USE,
+     "4:36 policy 'p': nearest ranks regions, and 'q' is a policy; type failover takes policies "
+     "one after the other\n"},
+    {"policy: cycle",
+     REGIONS
+     "policies:\n  p: {type: failover, to: [eu-west, q]}\n  q: {type: sticky, to: [p]}\n" USE,
+     "5:3 policy 'p' leads back to itself: p -> q -> p\n"
+     "6:3 policy 'q' leads back to itself: q -> p -> q\n"},
+    {"policy: branch twice", REGIONS "policies: {p: {type: sticky, to: [eu-west, eu-west]}}\n" USE,
+     "4:44 policy 'p': 'eu-west' stands here twice\n"},
+    {"policy: never reached",
+     REGIONS "policies: {p: {type: failover, to: [q, eu-west]}, q: {type: nearest, to: [us-east, "
+             "eu-west]}}\n" USE,
+     "4:40 policy 'p': 'eu-west' is never reached, for all its regions stand before it\n"},
+    {"policy: reached past a rule",
+     REGIONS "policies: {p: {type: failover, to: [q, eu-west]}, q: {type: geo, to: [us-east, {to: "
+             "eu-west, countries: [DE]}]}}\n" USE,
+     ""},
+    {"policy: no default",
+     REGIONS "policies: {p: {type: geo, to: [{to: eu-west, countries: "
+             "[DE]}]}}\n" USE,
+     "4:12 policy 'p' needs a branch without networks, countries and continents, for all other "
+     "clients\n"},
+    {"policy: two defaults", REGIONS "policies: {p: {type: geo, to: [us-east, eu-west]}}\n" USE,
+     "4:41 policy 'p': this branch is never reached, for another one without networks, countries "
+     "and continents stands in line 4\n"},
+    {"policy: rules twice",
+     REGIONS "policies: {p: {type: geo, to: [us-east, {to: eu-west, countries: [DE, DE], networks: "
+             "[10.0.0.0/8], continents: [XX]}, {to: eu-west, networks: [10.0.0.0/8]}]}}\n" USE,
+     "4:71 policy 'p': DE stands here twice\n"
+     "4:113 continents: 'XX' must be one of AF, AN, AS, EU, NA, OC and SA\n"
+     "4:144 policy 'p': 10.0.0.0/8 stands here twice\n"},
+    {"policy: keys of other types",
+     REGIONS "policies: {p: {type: failover, to: [{to: us-east, weight: 2}, {to: eu-west, bias: 1, "
+             "countries: [DE]}]}}\n" USE,
+     "4:37 policy 'p': weight is for types weighted and sticky, not failover\n"
+     "4:63 policy 'p': bias is for type nearest, not failover\n"
+     "4:63 policy 'p': networks, countries and continents are for type geo, not failover\n"},
     {"service: ttl", REGIONS "services: {a.org: {ttl: 25h}}\n",
      "4:25 ttl: 25h is out of range (at most 1d)\n"},
     {"service: addresses", REGIONS "services: {a.org: {max-addresses: 33}}\n",
@@ -263,11 +327,13 @@ static void every_policy_can_be_configured(void **state)
         struct text said = {0}, yaml = {0};
         struct config *c;
 
-        text_addf(&yaml, "%s%sservices: {a.org: {policy: %s}}\n", HEAD, REGIONS,
-                  steer_policies[i]->name);
+        text_addf(&yaml,
+                  "%s%spolicies: {mine: {type: %s, to: [eu-west]}}\n"
+                  "services: {a.org: {policy: mine}}\n",
+                  HEAD, REGIONS, steer_policies[i]->name);
         c = load(yaml.p, &said);
         assert_string_equal(said.p, "");
-        assert_ptr_equal(steer_find_policy(str_of(c->services[0].policy)), steer_policies[i]);
+        assert_ptr_equal(steer_find_policy(str_of(c->policies[0].type)), steer_policies[i]);
         config_free(c);
         text_free(&said);
         text_free(&yaml);

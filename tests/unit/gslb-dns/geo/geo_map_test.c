@@ -64,7 +64,8 @@ static uint32_t by_country(void *arg, const struct geo_location *where)
 static struct geo_map *compile(const struct geo_db *db, const struct geo_override *overrides,
                                size_t n, unsigned *calls)
 {
-    struct geo_plan plan = {by_country, calls, overrides, n};
+    struct geo_plan plan = {
+        .classify = by_country, .arg = calls, .overrides = overrides, .n_overrides = n};
     struct errors errors = {0};
     struct geo_places *places = db == NULL ? NULL : geo_places_read(db, NULL, &errors);
     struct geo_map *map;
@@ -258,6 +259,65 @@ static void test_overrides(void **state)
     map = compile(db, overrides, COUNT_OF(overrides), &calls);
     expect(map, wants, COUNT_OF(wants));
     geo_map_free(map);
+    geo_close(db);
+}
+
+/* Inside an override the class goes by the place and by the override. */
+static uint32_t by_both(void *arg, const struct geo_location *where, uint32_t number)
+{
+    ++*(unsigned *)arg;
+    return number * 1000 + (where == NULL ? 0 : class_of(where->country));
+}
+
+static void test_within_overrides(void **state)
+{
+    static const struct {
+        const char *prefix;
+        uint32_t number;
+    } rows[] = {{"192.0.0.0/16", 1}, {"192.0.2.64/26", 2}, {"2001:db8::/32", 3}};
+    static const struct {
+        const char *ip;
+        uint32_t number;
+        const char *country; /* NULL: none */
+        uint8_t scope;
+    } wants[] = {
+        {"192.0.0.1", 1, NULL, 23},      {"192.0.2.1", 1, "DE", 26},
+        {"192.0.2.65", 2, "DE", 26},     {"192.0.2.130", 1, "FR", 25},
+        {"192.1.0.1", 0, NULL, 16},      {"2001:db8:1::1", 3, NULL, 48},
+        {"2001:db8:0:5::", 3, "DE", 48}, {"::ffff:192.0.2.65", 2, "DE", 122},
+    };
+    struct geo_override overrides[COUNT_OF(rows)];
+    unsigned calls = 0;
+    struct geo_plan plan = {by_country, &calls, by_both, overrides, COUNT_OF(rows)};
+    struct mmdb m = mmdb_new(6, 24, "Test");
+    struct errors errors = {0};
+    struct geo_places *places;
+    struct geo_db *db;
+    struct geo_map *map;
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        assert_true(prefix_parse(str_of(rows[i].prefix), &overrides[i].prefix));
+        overrides[i].class_id = rows[i].number;
+    }
+    mmdb_add(&m, "192.0.2.0/25", mmdb_put_flat(&m, "DE", 0, 0, 0));
+    mmdb_add(&m, "192.0.2.128/25", mmdb_put_flat(&m, "FR", 0, 0, 0));
+    mmdb_add(&m, "2001:db8::/48", mmdb_put_flat(&m, "DE", 0, 0, 0));
+    db = open_mmdb(&m);
+    places = geo_places_read(db, NULL, &errors);
+    map = geo_compile(places, &plan, NULL, &errors);
+    assert_non_null(map);
+    for (size_t i = 0; i < COUNT_OF(wants); i++) {
+        struct ip ip = ip_of(wants[i].ip);
+        struct geo_class found = geo_find(map, &ip);
+        uint32_t want =
+            wants[i].number * 1000 + (wants[i].country ? class_of(wants[i].country) : 0);
+
+        if (found.class_id != want || found.scope != wants[i].scope)
+            fail_msg("%s: class %u, scope %u; not %u, %u", wants[i].ip, found.class_id, found.scope,
+                     want, wants[i].scope);
+    }
+    geo_map_free(map);
+    geo_places_free(places);
     geo_close(db);
 }
 
@@ -489,9 +549,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_database),    cmocka_unit_test(test_siblings_join),
         cmocka_unit_test(test_every_depth),    cmocka_unit_test(test_embedded),
-        cmocka_unit_test(test_overrides),      cmocka_unit_test(test_loops),
-        cmocka_unit_test(test_record_outside), cmocka_unit_test(test_damaged_record),
-        cmocka_unit_test(test_audit),
+        cmocka_unit_test(test_overrides),      cmocka_unit_test(test_within_overrides),
+        cmocka_unit_test(test_loops),          cmocka_unit_test(test_record_outside),
+        cmocka_unit_test(test_damaged_record), cmocka_unit_test(test_audit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

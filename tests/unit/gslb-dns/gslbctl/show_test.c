@@ -150,6 +150,7 @@ static void test_explain(void **state)
     Gslb__ExplainRegion *ranked_regions[] = {&near, &far};
     Gslb__ExplainReply e = GSLB__EXPLAIN_REPLY__INIT;
     char *addresses[] = {"192.0.2.1", "2001:db8::1"};
+    char *steps[] = {"site (geo): west, by country", "west (nearest): us"};
     struct text t = {0};
 
     near.name = "eu";
@@ -189,10 +190,15 @@ static void test_explain(void **state)
                              "     2  us       6010 km  yes     chosen\n");
     text_free(&t);
     e.n_addresses = 0;
+    e.steps = steps;
+    e.n_steps = 2;
     assert_int_equal(explain_show(&e, &plain, &t), GSLBCTL_BAD_NEWS);
+    assert_non_null(strstr(t.p, "  steps     site (geo): west, by country\n"
+                                "            west (nearest): us\n"));
     text_free(&t);
     json_of_explain(&e, &t);
     assert_non_null(strstr(t.p, "\"distance_km\":312.4"));
+    assert_non_null(strstr(t.p, "\"steps\":[\"site (geo): west, by country\","));
     text_free(&t);
 }
 

@@ -136,7 +136,7 @@ static void test_failover(void **state)
     struct geo_location tokyo = at(35, 139);
     uint64_t usable = 0x1f & ~(1u << 3);
 
-    assert_false(steer_map_policy(map)->is_by_location);
+    assert_false(steer_is_by_location(map));
     assert_int_equal(steer_classify(map, &tokyo), 0);
     assert_int_equal(steer_class_count(map), 1);
     expect_ranked(map, "failover", 0, order);
@@ -176,20 +176,22 @@ static void test_explain(void **state)
     struct steer_map *failover = steer_map_new(&steer_failover, regions, REGIONS, order);
     struct geo_location where = at(40.7, -74);
     struct steer_choice out[REGIONS];
+    uint32_t class_id;
 
-    steer_explain(map, &where, out);
+    class_id = steer_classify(map, &where);
+    assert_int_equal(steer_explain(map, class_id, &where, out), REGIONS);
     for (size_t i = 0; i < REGIONS; i++) {
         const struct steer_region *r = &regions[want[i]];
         assert_int_equal(out[i].region, want[i]);
         assert_true(out[i].distance_km == steer_distance_km(40.7, -74, r->latitude, r->longitude));
     }
-    assert_int_equal(steer_class_count(map), 1); /* explaining adds no class */
-    steer_explain(map, NULL, out);
+    assert_int_equal(steer_class_count(map), 2);
+    steer_explain(map, 0, NULL, out);
     for (size_t i = 0; i < REGIONS; i++) {
         assert_int_equal(out[i].region, order[i]);
         assert_true(isnan(out[i].distance_km));
     }
-    steer_explain(failover, &where, out);
+    steer_explain(failover, 0, &where, out);
     assert_int_equal(out[0].region, 4);
     assert_true(isnan(out[0].distance_km));
     steer_map_free(map);
