@@ -3,6 +3,7 @@
 """Connections to origins: who we are to them and they to us, what is kept and who may use it."""
 import json
 import os
+import socket
 import ssl
 import sys
 import time
@@ -11,6 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 from edge_under_test import HOST, counted, edge_site, open_files  # noqa: E402
 from gslbtest import case, case_table, check, check_equal, check_in, main, stays_true, wait_until  # noqa: E402
 from origin import Origin  # noqa: E402
+from tls_lab import issue  # noqa: E402
 
 WORKERS = 4
 
@@ -129,6 +131,59 @@ def an_origin_may_ask_for_a_certificate(tls, status):
         check_equal(site.edge.get("/who").status, status)
         if status != 200:
             check(site.edge.metric('upstream_errors_total.reason="(tls|reset)"') > 0, "it is counted")
+
+
+@case
+def a_new_certificate_is_shown_after_a_reload():
+    """Files with the same names: what was opened under the old one serves nobody any more. A reload
+    that changes nothing keeps what is open."""
+    def pair(folder, name):
+        return issue(folder, folder, name, extensions=["extendedKeyUsage=clientAuth"])
+
+    def tls(site):
+        site.pair = pair(site.certs.folder, "client-old")
+        return site.pair
+
+    with tls_site(tls, demanding_context) as site:
+        shown = []
+
+        def answer(x):
+            shown.append(dict(field[0] for field in x.sock.getpeercert()["subject"])["commonName"])
+            x.reply(200, {}, b"seen")
+        site.origins[0].on("/shown", answer)
+
+        def connection_of_a_request():
+            check_equal(site.edge.get("/shown").status, 200)
+            return site.origins[0].seen("/shown")[-1].connection_id
+        first = connection_of_a_request()
+        site.edge.reload()
+        check_equal(connection_of_a_request(), first, "the files are as they were")
+        new = pair(site.certs.folder, "client-new")
+        for what in ("certificate", "key"):
+            os.replace(new[what], site.pair[what])
+        check_equal(connection_of_a_request(), first, "nobody has asked for a reload yet")
+        site.edge.reload()
+        check(connection_of_a_request() != first, "another connection")
+        check_equal(shown, ["client-old"] * 3 + ["client-new"])
+
+
+@case
+def a_handshake_that_stalls_is_a_connection_that_does_not_open():
+    """connect-timeout is for both."""
+    def more(site):
+        listener = socket.create_server(("127.0.0.1", 0))
+        site.cleanups_of_case = listener
+        site.stalling = f"127.0.0.1:{listener.getsockname()[1]}"
+
+    def edit(config, site):
+        config["pools"]["app"] = {"origins": [site.stalling], "connect-timeout": "400ms", "tls": {"verify": False}}
+        config["sites"][HOST]["routes"] = {"/": {"pool": "app", "cache": False}}
+    with edge_site(edit, origins=0, build=more) as site:
+        start = time.monotonic()
+        with counted(site.edge, {'upstream_errors_total.reason="connect-timeout"': 1}):
+            check_equal(site.edge.get("/").status, 504)
+        check(time.monotonic() - start > 0.35, "not before its time")
+        site.cleanups_of_case.close()
 
 
 @case_table({

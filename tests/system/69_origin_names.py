@@ -3,12 +3,13 @@
 """Origins by name: resolved at the start and again and again, raced or balanced, kept when the name
 servers fail, and down when the name is gone."""
 import os
+import socket
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 from edge_under_test import HOST, edge_site  # noqa: E402
-from gslbtest import (PATIENCE, case, case_table, check, check_equal, check_in, free_port, main,  # noqa: E402
+from gslbtest import (PATIENCE, case, case_table, check, check_equal, check_in, free_port, has_ipv6, main,  # noqa: E402
                       stays_true, wait_until)
 from name_server import NameServer  # noqa: E402
 from origin import Origin  # noqa: E402
@@ -99,6 +100,63 @@ def one_that_refuses_costs_nothing(site):
     wait_until(lambda: len(addresses(site)) == 3, "three addresses")
     check_equal(asked(site, 20), {HOSTS[0]})
     check_equal(site.edge.metric('upstream_errors_total.reason="connect"'), 0)
+
+
+class Stalling:
+    """Nobody accepts at this address, and its queue is full: the kernel drops what comes."""
+
+    def __init__(self, host, port):
+        self.sockets = [socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)]
+        self.sockets[0].bind((host, port))
+        self.sockets[0].listen(0)
+        for _ in range(3):
+            self.sockets.append(socket.socket(self.sockets[0].family))
+            self.sockets[-1].setblocking(False)
+            self.sockets[-1].connect_ex((host, port))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for sock in self.sockets:
+            sock.close()
+
+
+@case
+def the_other_family_helps_when_one_stalls():
+    """RFC 8305: IPv6 goes first, IPv4 joins after attempt-delay, and goes first for a while then."""
+    if not has_ipv6():
+        return
+    with build(**{"attempt-delay": "500ms"}) as site, Stalling("::1", site.named[0].port):
+        site.server.set(NAME, a=HOSTS[:1], aaaa=["::1"], ttl=1)
+        wait_until(lambda: len(addresses(site)) == 2, "both families")
+        times = []
+        for _ in range(6):
+            start = time.monotonic()
+            check_equal(asked(site, 1), {HOSTS[0]})
+            times.append(time.monotonic() - start)
+        check_equal(site.edge.metric('upstream_errors_total.reason="connect-timeout"'), 0)
+    check(times[0] >= 0.45, f"IPv6 had its time: {times}")
+    check(min(times[1:]) < 0.45, f"it is not tried again at once: {times}")
+
+
+@case
+def ipv6_goes_first():
+    if not has_ipv6():
+        return
+    with build() as site:
+        six = socket.create_server(("::1", site.named[0].port), family=socket.AF_INET6)
+        site.server.set(NAME, a=HOSTS[:1], aaaa=["::1"], ttl=1)
+        wait_until(lambda: len(addresses(site)) == 2, "both families")
+        with site.edge.http.connect() as c:
+            c.send_request("GET", "/", HOST)
+            six.settimeout(10 * PATIENCE)
+            origin, _ = six.accept()
+            origin.recv(65536)
+            origin.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nsix")
+            check_equal(c.read_response().text, "six")
+            origin.close()
+        six.close()
 
 
 @case_table({how: how for how in ("SERVFAIL", "REFUSED", "silent")})
