@@ -125,7 +125,10 @@ static void link_idle(struct dial_conn *c)
     c->peer = p;
     p->n_idle++;
     dw->n_idle++;
-    dw->n_idle_of_visitors += c->preface_n > 0;
+    if (c->preface_n > 0) {
+        TAILQ_INSERT_HEAD(&dw->of_visitors, c, age);
+        dw->n_idle_of_visitors++;
+    }
     c->state = DIAL_IDLE;
 }
 
@@ -135,7 +138,10 @@ static void unlink_idle(struct dial_conn *c)
 
     TAILQ_REMOVE(&p->idle, c, link);
     c->dw->n_idle--;
-    c->dw->n_idle_of_visitors -= c->preface_n > 0;
+    if (c->preface_n > 0) {
+        TAILQ_REMOVE(&c->dw->of_visitors, c, age);
+        c->dw->n_idle_of_visitors--;
+    }
     if (--p->n_idle == 0)
         remove_peer(c->dw, p);
     c->peer = NULL;
@@ -292,19 +298,16 @@ struct dial_conn *dial_take(struct dial_worker *dw, const struct dial_order *o,
  * limits without having to ask each other. */
 static void trim(struct dial_worker *dw, struct dial_peer *p, uint32_t keep)
 {
-    uint32_t part = keep / store_n_workers(dw->store);
+    uint32_t part = keep / store_n_workers(dw->store), limit = store_worker_limit(dw->store);
 
-    if (p->n_idle > (part > 0 ? part : 1))
+    /* A visitor's own is of use to that one only, who may have left: others must not find all room
+     * taken by such. */
+    if (dw->n_idle_of_visitors > limit / 2)
+        dial_close(TAILQ_LAST(&dw->of_visitors, dial_list));
+    else if (p->n_idle > (part > 0 ? part : 1))
         share(TAILQ_LAST(&p->idle, dial_list));
-    else if (dw->n_idle > store_worker_limit(dw->store))
+    else if (dw->n_idle > limit)
         dial_close(TAILQ_LAST(&p->idle, dial_list));
-}
-
-/* A visitor's own is of use to that one only: others must not find all room taken by such. */
-static bool has_room_for(const struct dial_worker *dw, const struct dial_conn *c)
-{
-    return dw->store != NULL &&
-           (c->preface_n == 0 || dw->n_idle_of_visitors < store_worker_limit(dw->store) / 2);
 }
 
 void dial_keep(struct dial_conn *c, uint32_t keep, uint32_t idle_ms)
@@ -313,7 +316,7 @@ void dial_keep(struct dial_conn *c, uint32_t keep, uint32_t idle_ms)
     uint32_t share_ms = idle_ms;
 
     ensure(c->state == DIAL_USED);
-    if (keep == 0 || !has_room_for(dw, c)) {
+    if (keep == 0 || dw->store == NULL) {
         dial_close(c);
         return;
     }
@@ -357,6 +360,7 @@ struct dial_worker *dial_worker_new(struct worker *w, struct dial_store *store)
 
     dw->w = w;
     dw->store = store;
+    TAILQ_INIT(&dw->of_visitors);
     return dw;
 }
 

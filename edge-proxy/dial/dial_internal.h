@@ -71,7 +71,8 @@ struct dial_conn {
     struct dial_race *race; /* while opening */
     TAILQ_ENTRY(dial_conn) link;
     /* While idle. */
-    struct dial_peer *peer; /* at its worker */
+    struct dial_peer *peer;     /* at its worker */
+    TAILQ_ENTRY(dial_conn) age; /* of a visitor's own */
     uint32_t keep;
     int64_t idle_until_ms;
     uint64_t ticket; /* names it among those in the store */
@@ -101,7 +102,8 @@ enum { DIAL_MAGIC = 0x0c0117ec };
 struct dial_worker {
     struct worker *w;
     struct dial_store *store;
-    uint32_t n_idle, n_idle_of_visitors; /* of those, with a preface */
+    uint32_t n_idle, n_idle_of_visitors; /* of those, visitors' own: with a preface */
+    struct dial_list of_visitors;        /* the longest idle last */
     struct dial_peer *peers[DIAL_BUCKETS], *free_peers;
 };
 
