@@ -287,7 +287,8 @@ enum purge_verdict object_check_purges(const struct cache_object *o)
     if (unlikely(atomic_load_explicit(&o->checked, memory_order_relaxed) != now)) {
         subject = object_subject(o);
         purge_find(o->cache->purges, &subject, &newest);
-        if (newest.hard > o->stamp)
+        /* One that knows of purges which we have lost may be subject to them. */
+        if (newest.hard > o->stamp || o->stamp > now)
             return PURGE_HARD;
         note_soft(mine, &newest);
         atomic_store_explicit(&mine->checked, now, memory_order_relaxed);

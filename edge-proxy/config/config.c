@@ -4,6 +4,7 @@
 #include "edge-proxy/config/config_internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -46,6 +47,15 @@ static uint64_t physical_bytes(void)
     return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+static const char *beside(struct arena *a, const char *path)
+{
+    size_t n = strlen(path) + sizeof(".purges");
+    char *out = arena_alloc(a, n);
+
+    snprintf(out, n, "%s.purges", path);
+    return out;
+}
+
 static void finish_disk(struct check *k)
 {
     enum { INDEX_BYTES = 20 };
@@ -58,6 +68,10 @@ static void finish_disk(struct check *k)
         return;
     if (k->config->cache.memory_bytes == 0)
         conf_warn(k->f, disk->place, "disk is never used with memory: off");
+    if (disk->purges_path == NULL && strncmp(disk->path, "/dev/", 5) == 0)
+        conf_error(k->f, disk->place, "a device needs purges: a file on another disk");
+    if (disk->purges_path == NULL)
+        disk->purges_path = beside(k->arena, disk->path);
     slash = strrchr(disk->path, '/');
     folder = base_strndup(disk->path, (size_t)(slash - disk->path) + 1);
     if (stat(folder, &st) != 0)

@@ -257,7 +257,8 @@ struct config_site {
 };
 
 struct config_disk {
-    const char *path; /* NULL: none */
+    const char *path;        /* NULL: none */
+    const char *purges_path; /* where purges are kept beside it */
     uint64_t bytes;
     uint32_t record_bytes; /* expected of one response */
     struct place place;

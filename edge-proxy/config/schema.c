@@ -89,6 +89,13 @@ static const struct conf_field DISK_FIELDS[] = {
                 "else it holds is never overwritten.",
     },
     {
+        .key = "purges",
+        .kind = CONF_PATH,
+        .slot = CONF_ONE(struct config_disk, purges_path),
+        .help = "A small file with the purges of what is there. Absent: the name of the file with "
+                ".purges behind it; for a device it is required.",
+    },
+    {
         .key = "size",
         .kind = CONF_BYTES,
         .slot = CONF_ONE(struct config_disk, bytes),

@@ -64,8 +64,7 @@ struct control_hooks {
     void (*fill)(void *arg, struct control_report *report);
     /* This edge is to drain (finish what is open, ask clients to go) or to stop draining. */
     void (*on_drain)(void *arg, bool is_on, const char *reason);
-    /* What is stored is to be forgotten: done when it returns. */
-    void (*purge)(void *arg, const struct purge *list, size_t n);
+    struct purge_log *purges; /* where purges go */
     /* An operator wants a reload: answer, now or later, by control_finish_reload(ticket). */
     void (*reload)(void *arg, uint64_t ticket);
     /* The program's own counters; control adds its own and those of the channel. */

@@ -85,6 +85,8 @@ Gslb__TicketKeyStatus **control_list_tickets(struct arena *arena, size_t *n);
 
 /* control_purge.c. false: none was done, error says why. */
 bool control_purge(struct control *c, Gslb__Purge *const *list, size_t n, struct text *error);
+/* Out of a node's journal. Not NULL: why not all of them. */
+const char *control_take_purges(struct control_node *n, const Gslb__Purges *purges);
 
 /* control_operator.c */
 void control_on_unix(void *arg, int fd);

@@ -38,11 +38,15 @@ static void tell_trouble(struct control_node *n, const char *what)
 
 static void send_hello(struct control_node *n)
 {
+    struct purge_source at = {.node = n->peer_name};
     Gslb__Hello hello = GSLB__HELLO__INIT;
     Gslb__Frame frame = GSLB__FRAME__INIT;
 
     hello.protocol = FRAME_PROTOCOL;
     hello.software = "edge-proxy " GSLB_VERSION;
+    purge_log_position(n->control->hooks.purges, &at);
+    hello.purge_journal = at.journal;
+    hello.purge_sequence = at.sequence;
     hello.report_interval_ms = n->control->config->control.report_interval_ms;
     frame.body_case = GSLB__FRAME__BODY_HELLO;
     frame.hello = &hello;
@@ -85,6 +89,8 @@ static void on_command(struct control_node *n, const Gslb__Command *command)
         control_set_drain(n->control, command->drain->is_on, command->drain->reason);
     else if (command->action_case == GSLB__COMMAND__ACTION_TICKET_KEYS)
         result.error = frame_borrow(control_take_tickets(n, command->ticket_keys));
+    else if (command->action_case == GSLB__COMMAND__ACTION_PURGES)
+        result.error = frame_borrow(control_take_purges(n, command->purges));
     else
         result.error = "this edge-proxy (" GSLB_VERSION ") does not know that command";
     frame.body_case = GSLB__FRAME__BODY_RESULT;

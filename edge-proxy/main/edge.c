@@ -40,6 +40,7 @@ struct edge {
     struct upstream_checks *checks;
     struct request_shared shared;
     struct disk *disk; /* of the cache; NULL: none */
+    struct purge_log *purges;
     struct listen *listen;
     struct control *control;
     struct report *report;
@@ -289,13 +290,6 @@ static void fill_report(void *arg, struct control_report *out)
     report_fill(e->report, &s, out);
 }
 
-static void on_purge(void *arg, const struct purge *list, size_t n)
-{
-    struct edge *e = arg;
-
-    purge_apply(cache_purges(e->shared.cache), list, n, clock_wall_ms());
-}
-
 static void on_drain(void *arg, bool is_on, const char *reason)
 {
     struct edge *e = arg;
@@ -458,8 +452,12 @@ static struct outcome check_file_limit(const struct config *config, struct error
 
 static void open_cache(struct edge *e, const struct config_cache *config)
 {
+    bool has_disk = config->disk.path != NULL && config->memory_bytes != 0;
+
     e->shared.cache = cache_new(config->memory_bytes, config->max_object_bytes);
-    if (config->disk.path == NULL || config->memory_bytes == 0)
+    e->purges =
+        purge_log_open(cache_purges(e->shared.cache), has_disk ? config->disk.purges_path : NULL);
+    if (!has_disk)
         return;
     e->disk = disk_open(&(struct disk_settings){
         .path = config->disk.path,
@@ -495,7 +493,7 @@ static struct edge *make_edge(const char *path, struct generation *g)
                                           .arg = e,
                                           .fill = fill_report,
                                           .on_drain = on_drain,
-                                          .purge = on_purge,
+                                          .purges = e->purges,
                                           .reload = on_reload,
                                           .metrics = write_metrics,
                                       });
@@ -572,6 +570,7 @@ void edge_stop(struct edge *e)
     loop_run(e->loop);
     loop_free(e->loop);
     access_log_free(e->shared.log, LOG_CLOSE_MS);
+    purge_log_close(e->purges);
     cache_free(e->shared.cache);
     disk_free(e->disk);
     guard_free(e->shared.guard);

@@ -360,6 +360,15 @@ static void apply(struct purge_marks *p, const struct purge *purge, uint64_t sta
     }
 }
 
+static void apply_all(struct purge_marks *p, const struct purge *list, size_t n, uint64_t stamp)
+{
+    for (size_t i = 0; i < n; i++)
+        apply(p, &list[i], stamp);
+    p->n_purges += n;
+    if (stamp > purge_now(p))
+        atomic_store_explicit(&p->now, stamp, memory_order_release);
+}
+
 void purge_apply(struct purge_marks *p, const struct purge *list, size_t n, int64_t now_ms)
 {
     uint64_t stamp;
@@ -368,10 +377,14 @@ void purge_apply(struct purge_marks *p, const struct purge *list, size_t n, int6
     stamp = purge_now(p) + 1;
     if (now_ms > 0 && stamp < (uint64_t)now_ms)
         stamp = (uint64_t)now_ms;
-    for (size_t i = 0; i < n; i++)
-        apply(p, &list[i], stamp);
-    p->n_purges += n;
-    atomic_store_explicit(&p->now, stamp, memory_order_release);
+    apply_all(p, list, n, stamp);
+    pthread_rwlock_unlock(&p->lock);
+}
+
+void purge_apply_at(struct purge_marks *p, const struct purge *list, size_t n, uint64_t stamp)
+{
+    pthread_rwlock_wrlock(&p->lock);
+    apply_all(p, list, n, stamp);
     pthread_rwlock_unlock(&p->lock);
 }
 

@@ -27,6 +27,8 @@ enum {
     PURGE_TAGS_MAX = 128,  /* of one response; of more, any purge by tag purges it */
     PURGE_TEXT_MAX = 2048, /* what is named */
     PURGE_BUFFER_BYTES = PURGE_TEXT_MAX + 1,
+    PURGE_NODE_BYTES = 64,
+    PURGE_LOG_LINES = 4096, /* at least so many purges are kept for a restart */
 };
 
 #define PURGE_KINDS(X)        \
@@ -61,6 +63,9 @@ void purge_marks_free(struct purge_marks *p);
 /* When it returns, all look-ups that begin heed them. The list counts as one purge. */
 void purge_apply(struct purge_marks *p, const struct purge *list, size_t n, int64_t now_ms);
 
+/* The same with a stamp that it had before. */
+void purge_apply_at(struct purge_marks *p, const struct purge *list, size_t n, uint64_t stamp);
+
 /* The newest purge's stamp: that of a fetch which begins now. */
 uint64_t purge_now(const struct purge_marks *p);
 
@@ -86,6 +91,26 @@ struct purge_subject {
     bool has_more_tags;
 };
 void purge_find(struct purge_marks *p, const struct purge_subject *s, struct purge_stamps *out);
+
+/* ---- What outlasts the process ---- */
+
+/* Who has asked: how far in a node's journal, whose id is never 0. */
+struct purge_source {
+    const char *node; /* its name, shorter than PURGE_NODE_BYTES, without space */
+    uint64_t journal, sequence;
+};
+
+/* Where purges go through on their way to the marks. One thread at a time. */
+struct purge_log;
+/* Has marks heed what the file says was purged before; path NULL: there is none, nor will be. */
+struct purge_log *purge_log_open(struct purge_marks *marks, const char *path);
+void purge_log_close(struct purge_log *l);
+/* Applies the purges and keeps them, with how far the node's journal has come (NULL: it is no
+ * node's). n may be 0. */
+void purge_log_apply(struct purge_log *l, const struct purge *list, size_t n, int64_t now_ms,
+                     const struct purge_source *from);
+/* How far the journal of out->node has come; zeros: nothing of it has. */
+void purge_log_position(const struct purge_log *l, struct purge_source *out);
 
 struct purge_figures {
     uint64_t purges;

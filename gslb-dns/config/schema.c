@@ -667,8 +667,8 @@ static const struct conf_field TOP_FIELDS[] = {
         .kind = CONF_PATH,
         .slot = CONF_ONE(struct file, config.state_path),
         .help =
-            "A file where drains and challenges (gslbctl acme-dns-01) survive a restart. Absent: "
-            "they do not.",
+            "A file where drains and challenges (gslbctl acme-dns-01) survive a restart, and, with "
+            ".purges behind its name, the purges that edges may have missed. Absent: they do not.",
     },
     {
         .key = "control",

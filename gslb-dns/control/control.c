@@ -88,6 +88,7 @@ void control_free(struct control *c)
     for (size_t i = 0; i < c->n_listeners; i++)
         close_listener(&c->listeners[i]);
     control_acme_end_waits(c);
+    control_purges_end_waits(c);
     control_free_nodes(c);
     /* What ends with the program says nothing about the edges. */
     for (struct control_peer *p = c->peers; p != NULL; p = p->next)
@@ -100,6 +101,8 @@ void control_free(struct control *c)
     event_free(c->ticket_timer);
     tls_secret_free(c->ticket_secrets, sizeof(*c->ticket_secrets));
     acme_store_free(c->acme);
+    if (c->journal != NULL)
+        ledger_close(c->journal);
     SSL_CTX_free(c->node_tls);
     free_edges(c);
     health_free(c->health);
@@ -424,9 +427,11 @@ void control_commit(struct control *c, struct control_change *change)
     const struct config *config = change->config;
     size_t *old_index = find_old_edges(c, config);
 
+    control_purges_end_waits(c); /* by the edges of before */
     move_edges(c, config, old_index);
     commit_health(c, config, old_index);
     c->config = config;
+    control_purges_open(c);
     SSL_CTX_free(c->tls);
     c->tls = change->tls;
     SSL_CTX_free(c->node_tls);

@@ -81,6 +81,7 @@ void control_edge_open(struct control *c, struct control_peer *peer, size_t i)
     peer->edge = (ptrdiff_t)i;
     e->peer = peer;
     e->is_told = e->has_obeyed = false;
+    control_purges_lost(c, i);
     snprintf(e->remote, sizeof(e->remote), "%s", frame_link_remote(peer->link));
     if (old != NULL)
         frame_link_close(old->link, FRAME_CLOSE_REPLACED, NULL);
@@ -97,6 +98,7 @@ void control_edge_close(struct control *c, struct control_peer *peer, const char
     if (e->peer != peer)
         return; /* replaced */
     e->peer = NULL;
+    control_purges_lost(c, i);
     e->is_draining_itself = false;
     log_info("control", "edge disconnected edge=%s reason=\"%s\"", peer->id.name, detail);
     is_changed = health_on_disconnect(c->health, i, detail, clock_mono_ms());
@@ -123,6 +125,7 @@ static void on_hello(struct control *c, struct control_peer *peer, const Gslb__H
     frame.body_case = GSLB__FRAME__BODY_WELCOME;
     frame.welcome = &welcome;
     frame_link_send(peer->link, &frame);
+    control_purges_catch_up(c, peer, hello);
     control_tickets_tell(c, peer);
 }
 
@@ -187,6 +190,7 @@ void control_edge_frame(struct control *c, struct control_peer *peer, const Gslb
         on_report(c, peer, frame->report);
         break;
     case GSLB__FRAME__BODY_RESULT:
+        control_purges_result(c, (size_t)peer->edge, frame->result);
         on_result(&c->edges[peer->edge], peer, frame->result);
         break;
     default:

@@ -5,6 +5,7 @@
 
 #include "common/exporter/exporter.h"
 #include "common/frame/frame.h"
+#include "common/ledger/ledger.h"
 #include "common/net/acceptor.h"
 #include "gslb-dns/acme/acme.h"
 #include "gslb-dns/control/control.h"
@@ -70,6 +71,7 @@ struct control_edge {
     int64_t confirmed_ms; /* when it last reported the drain after obeying; 0: never */
 
     enum health_state logged; /* newest state in the log */
+    bool has_purges;          /* on this link it was told what it missed */
 };
 
 struct control_listener {
@@ -121,7 +123,9 @@ struct control {
     struct acme_store *acme;
     struct event *acme_timer;
     struct control_wait *waits; /* for other nodes' word */
-    struct control_due *due;    /* answers, for the world to be published */
+    struct ledger *journal;     /* of purges; NULL before the first commit */
+    struct control_purge_wait *purge_waits;
+    struct control_due *due; /* answers, for the world to be published */
     uint64_t n_changes, n_published;
     struct config_ticket_secrets *ticket_secrets; /* made up here, when no file has any */
     struct event *ticket_timer;
@@ -210,6 +214,19 @@ void control_acme_published(struct control *c);
 void control_acme_set_timer(struct control *c);
 /* Can a challenge have this text? */
 bool control_acme_is_value(const char *value);
+
+/* control_purge.c: what edges are to forget. */
+void control_purges_open(struct control *c);
+void control_purge_request(struct control *c, struct control_peer *peer,
+                           const Gslb__PurgeRequest *request);
+/* An edge has said Hello. */
+void control_purges_catch_up(struct control *c, struct control_peer *peer,
+                             const Gslb__Hello *hello);
+void control_purges_result(struct control *c, size_t edge, const Gslb__Result *result);
+/* Its link is gone. */
+void control_purges_lost(struct control *c, size_t edge);
+/* No edge is waited for any more. */
+void control_purges_end_waits(struct control *c);
 
 /* control_tickets.c: keys for session tickets. */
 /* A new configuration: all edges get its keys. */

@@ -388,6 +388,9 @@ void control_request(struct control *c, struct control_peer *peer, const Gslb__R
     case GSLB__REQUEST__ACTION_REFRESH:
         on_refresh(c, peer, request->refresh);
         break;
+    case GSLB__REQUEST__ACTION_PURGE:
+        control_purge_request(c, peer, request->purge);
+        break;
     case GSLB__REQUEST__ACTION_ACME:
         control_acme_request(c, peer, request->acme);
         break;

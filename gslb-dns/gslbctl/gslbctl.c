@@ -364,7 +364,10 @@ static const struct command commands[] = {
      "  all                everything\n"
      "  --soft             they become stale rather than gone: validated, or served while they\n"
      "                     are refreshed or the origin fails, where they allow it\n\n"
-     "At most 200 at once.\n",
+     "Asked of a node, all its edges do so, and are told in the order of the commands; asked at "
+     "an\n"
+     "edge's socket, that edge alone. At most 128 at once. Exit code 1: refused, or not all edges\n"
+     "have done it (those that are away do when they come back).\n",
      0},
     {"metrics", "", 0, 0, run_metrics, "all counters, as Prometheus text", "", 0},
 };

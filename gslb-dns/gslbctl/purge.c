@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { ITEMS_MAX = 200 }; /* of one command */
+enum { ITEMS_MAX = 128 }; /* of one command */
 
 static bool find_kind(const char *name, Gslb__PurgeKind *out)
 {

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Purges: by URL, prefix, host and tag, hard and soft, at one edge and by way of the nodes."""
+"""Purges: by URL, prefix, host and tag, hard and soft, at the socket of an edge."""
 import itertools
 import os
 import sys

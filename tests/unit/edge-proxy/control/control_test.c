@@ -21,6 +21,8 @@ static struct certs certs;
 /* ---- The edge under test. */
 static struct loop *loop;
 static struct control *control;
+static struct purge_marks *marks;
+static struct purge_log *purges;
 static bool can_serve;
 static unsigned n_fills, n_drains, n_reloads;
 static bool is_drained;
@@ -66,6 +68,7 @@ static struct node {
     SSL_CTX *tls;
     struct frame_link *link;
     struct tls_identity peer;
+    uint64_t purge_journal, purge_sequence;
     unsigned n_accepted, n_opened, n_hellos, n_reports, n_results, n_closed;
     bool does_ack;
     uint64_t first_sequence; /* reports count also while there is nobody to send them to */
@@ -114,6 +117,8 @@ static void node_frame(void *arg, struct frame_link *link, const Gslb__Frame *f)
     switch (f->body_case) {
     case GSLB__FRAME__BODY_HELLO:
         node.n_hellos++;
+        node.purge_journal = f->hello->purge_journal;
+        node.purge_sequence = f->hello->purge_sequence;
         snprintf(node.software, sizeof(node.software), "%s", f->hello->software);
         welcome.is_known = true;
         welcome.node = "ns1";
@@ -214,7 +219,7 @@ static void apply(const struct config *c)
 
 static int start_with(const char *node_certificate)
 {
-    static const struct control_hooks hooks = {
+    struct control_hooks hooks = {
         .fill = on_fill, .on_drain = on_drain, .reload = on_reload, .metrics = on_metrics};
 
     loop = loop_new("test");
@@ -231,6 +236,8 @@ static int start_with(const char *node_certificate)
                                          .report_interval_ms = 200}};
     can_serve = true;
     n_fills = n_drains = n_reloads = 0;
+    marks = purge_marks_new(16);
+    hooks.purges = purges = purge_log_open(marks, NULL);
     control = control_new(loop, &hooks);
     apply(&config);
     return 0;
@@ -244,6 +251,8 @@ static int start_edge(void **state)
 static int stop_edge(void **state)
 {
     control_free(control);
+    purge_log_close(purges);
+    purge_marks_free(marks);
     if (node.acceptor != NULL)
         close_node();
     SSL_CTX_free(node.tls);
@@ -350,6 +359,87 @@ static void test_says_which_command_it_does_not_know(void **state)
     send_frame(&f);
     run_until(&node.n_results, 1);
     assert_non_null(strstr(node.result_error, "does not know"));
+}
+
+static void send_purges(uint64_t id, uint64_t journal, uint64_t after, unsigned n, bool is_reset)
+{
+    Gslb__Purge items[4], *list[4];
+    Gslb__Purges message = GSLB__PURGES__INIT;
+    Gslb__Command command = GSLB__COMMAND__INIT;
+    Gslb__Frame f = GSLB__FRAME__INIT;
+    char urls[4][16];
+
+    for (unsigned i = 0; i < n; i++) {
+        list[i] = &items[i];
+        gslb__purge__init(list[i]);
+        snprintf(urls[i], sizeof(urls[i]), "h/%u", (unsigned)after + i + 1);
+        items[i].kind = GSLB__PURGE_KIND__PURGE_URL;
+        items[i].what = urls[i];
+    }
+    message.journal = journal;
+    message.after = after;
+    message.n_purges = n;
+    message.purges = list;
+    message.is_reset = is_reset;
+    command.id = id;
+    command.action_case = GSLB__COMMAND__ACTION_PURGES;
+    command.purges = &message;
+    f.body_case = GSLB__FRAME__BODY_COMMAND;
+    f.command = &command;
+    send_frame(&f);
+}
+
+static uint64_t stamp_of(const char *of)
+{
+    struct purge_stamps out;
+
+    purge_find(marks, &(struct purge_subject){.key = str_of(of)}, &out);
+    return out.hard;
+}
+
+/* Each step: what the node sends, and how many purges that has been for /2, which is number 2 of
+ * the journal, and for what none of them names. */
+static void test_purges_in_order(void **state)
+{
+    static const struct {
+        const char *name;
+        uint64_t journal, after;
+        unsigned n;
+        bool is_reset, is_2_purged, is_all_purged;
+        uint64_t sequence;
+    } steps[] = {
+        {"nothing yet", 7, 0, 0, false, false, false, 0},
+        {"the first two", 7, 0, 2, false, true, false, 2},
+        {"one again, one new", 7, 1, 2, false, false, false, 3},
+        {"known ones", 7, 0, 3, false, false, false, 3},
+        {"a gap", 7, 5, 1, false, true, true, 6},
+        {"the next", 7, 6, 1, false, false, false, 7},
+        {"another journal, from its beginning", 8, 0, 2, false, true, false, 2},
+        {"another journal, which does not reach back", 9, 4, 0, false, true, true, 4},
+        {"reset", 9, 9, 0, true, true, true, 9},
+        {"after it", 9, 9, 1, false, false, false, 10},
+    };
+
+    run_until(&node.n_reports, 1);
+    for (size_t i = 0; i < COUNT_OF(steps); i++) {
+        uint64_t was_2 = stamp_of("http://h/2"), was_all = stamp_of("http://other/");
+        struct purge_source at = {.node = "ns1"};
+
+        print_message("  %s\n", steps[i].name);
+        send_purges(100 + i, steps[i].journal, steps[i].after, steps[i].n, steps[i].is_reset);
+        run_until(&node.n_results, (unsigned)i + 1);
+        assert_string_equal(node.result_error, "");
+        assert_int_equal(stamp_of("http://h/2") > was_2, steps[i].is_2_purged);
+        assert_int_equal(stamp_of("http://other/") > was_all, steps[i].is_all_purged);
+        purge_log_position(purges, &at);
+        assert_int_equal(at.journal, steps[i].journal);
+        assert_int_equal(at.sequence, steps[i].sequence);
+    }
+    close_node();
+    open_node();
+    run_until(&node.n_hellos, 2);
+    assert_int_equal(node.purge_journal, 9);
+    assert_int_equal(node.purge_sequence, 10);
 }
 
 static void test_connects_again(void **state)
@@ -533,6 +623,7 @@ int main(void)
         TEST(test_tells_a_new_verdict_at_once),
         TEST(test_obeys_a_drain),
         TEST(test_says_which_command_it_does_not_know),
+        TEST(test_purges_in_order),
         TEST(test_connects_again),
         TEST(test_leaves_a_node_that_does_not_acknowledge),
         cmocka_unit_test_setup_teardown(test_a_server_that_is_no_node, start_beside_an_edge,
