@@ -16,19 +16,24 @@ struct steer_draw answer_draw(const struct world_service *s, const struct ip *cl
 }
 
 /* What was drawn holds for the prefix that drew. */
-static __attribute__((cold, noinline)) void draw_region(const struct world_service *s,
-                                                        const struct world_service_view *view,
-                                                        const struct ip *client,
-                                                        struct answer_steering *r)
+struct drawn {
+    uint16_t region;
+    uint8_t bits;
+};
+
+/* By value, so that those who do not draw keep their answer in registers. */
+static __attribute__((cold, noinline)) struct drawn
+draw_region(const struct world_service *s, const struct world_service_view *view,
+            const struct ip *client, uint32_t class_id)
 {
     struct steer_draw draw = answer_draw(s, client);
+    struct drawn d = {0};
     bool has_drawn;
 
-    r->region = steer_pick_drawn(s->steer, r->class_id, view->usable, &draw, &has_drawn);
-    if (has_drawn && client != NULL) {
-        uint8_t bits = client->family == 4 ? STEER_DRAW_BITS_V4 : STEER_DRAW_BITS_V6;
-        r->scope = r->scope > bits ? r->scope : bits;
-    }
+    d.region = steer_pick_drawn(s->steer, class_id, view->usable, &draw, &has_drawn);
+    if (has_drawn && client != NULL)
+        d.bits = client->family == 4 ? STEER_DRAW_BITS_V4 : STEER_DRAW_BITS_V6;
+    return d;
 }
 
 /* The site is chosen before anybody asks which family is wanted: a region that lacks the family
@@ -53,10 +58,14 @@ struct answer_steering answer_steer(const struct world *w, uint16_t service,
         r.class_id = found.class_id;
         r.scope = found.scope;
     }
-    if (unlikely(s->is_drawn))
-        draw_region(s, view, client, &r);
-    else
+    if (unlikely(s->is_drawn)) {
+        struct drawn d = draw_region(s, view, client, r.class_id);
+
+        r.region = d.region;
+        r.scope = r.scope > d.bits ? r.scope : d.bits;
+    } else {
         r.region = steer_pick(s->steer, r.class_id, view->usable);
+    }
     if (r.region == STEER_NONE)
         return r;
     r.reason = r.class_id == 0 ? ANSWER_BY_DEFAULT : ANSWER_BY_LOCATION;

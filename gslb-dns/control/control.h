@@ -38,6 +38,13 @@ struct control_explain_region {
     const char *verdict;
 };
 
+/* What an operator wants to know. */
+struct control_question {
+    const char *name, *client;
+    char *const *what_if; /* "down=eu-west", "up=eu-west-1" */
+    size_t n_what_if;
+};
+
 struct control_explain {
     const char *name, *policy, *client;
     const char *asked; /* the name asked about, where CNAME or DNAME led from it to name */
@@ -53,6 +60,30 @@ struct control_explain {
     const char *scope_prefix, *chosen, *verdict;
     const char *const *steps; /* what each policy on the way decided */
     size_t n_steps;
+};
+
+/* Clients, and what they are to be thought to ask. */
+struct control_crowd {
+    struct control_question question; /* no client */
+    char *const *clients;             /* addresses or prefixes; none: those of the database */
+    const double *weights;            /* by clients */
+    size_t n_clients;
+};
+
+/* Where a crowd goes: now, and as the question's what-if has it. */
+struct control_share {
+    const char *region; /* "": none */
+    double share, then_share;
+    double km, then_km; /* the mean of those whose place is known; -1: of nobody */
+};
+struct control_simulation {
+    const char *name;
+    const struct control_share *shares;
+    size_t n_shares;
+    uint64_t n_clients, n_unlocated;
+    double moved; /* the share whose region is another one then */
+    double km, then_km;
+    bool has_then;
 };
 
 /* A key of a zone that is signed here. */
@@ -112,8 +143,10 @@ struct control_hooks {
      * later (a load may take long and this thread must go on) by control_finish_reload(ticket). */
     void (*reload)(void *arg, uint64_t ticket, char *const *zones, size_t n_zones);
     /* Failure: error says why ("no such service"). */
-    struct outcome (*explain)(void *arg, const char *name, const char *client, struct arena *arena,
+    struct outcome (*explain)(void *arg, const struct control_question *q, struct arena *arena,
                               struct control_explain *out, struct text *error);
+    struct outcome (*simulate)(void *arg, const struct control_crowd *crowd, struct arena *arena,
+                               struct control_simulation *out, struct text *error);
     void (*status)(void *arg, struct arena *arena, struct control_status *out);
     /* Keys of zones. done: what comes next; failure: error says why. */
     struct outcome (*roll)(void *arg, const struct control_roll *roll, struct text *done,

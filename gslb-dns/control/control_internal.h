@@ -199,6 +199,8 @@ void control_forget_link(struct control *c, const struct frame_link *link);
 void control_free_due(struct control *c);
 
 /* control_acme.c: what operators and nodes say of challenges. */
+void control_simulate_request(struct control *c, struct control_peer *peer,
+                              const Gslb__SimulateRequest *request);
 void control_acme_request(struct control *c, struct control_peer *peer,
                           const Gslb__AcmeRequest *request);
 /* All that another node should know; lives in a. */

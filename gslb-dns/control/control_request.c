@@ -263,12 +263,14 @@ static void send_explain(struct control_peer *peer, struct arena *a,
 static void on_explain(struct control *c, struct control_peer *peer,
                        const Gslb__ExplainRequest *request)
 {
+    struct control_question q = {request->name, request->client, request->what_if,
+                                 request->n_what_if};
     struct control_explain x = {0};
     struct text error = {0};
     struct arena a;
 
     arena_init(&a, 0);
-    if (has_failed(c->hooks.explain(c->hooks.arg, request->name, request->client, &a, &x, &error)))
+    if (has_failed(c->hooks.explain(c->hooks.arg, &q, &a, &x, &error)))
         frame_link_reply_text(peer->link, "", error.n > 0 ? error.p : "cannot be explained");
     else
         send_explain(peer, &a, &x);
@@ -369,6 +371,9 @@ void control_request(struct control *c, struct control_peer *peer, const Gslb__R
         break;
     case GSLB__REQUEST__ACTION_EXPLAIN:
         on_explain(c, peer, request->explain);
+        break;
+    case GSLB__REQUEST__ACTION_SIMULATE:
+        control_simulate_request(c, peer, request->simulate);
         break;
     case GSLB__REQUEST__ACTION_DRAIN:
         on_drain(c, peer, request->drain);

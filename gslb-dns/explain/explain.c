@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "gslb-dns/explain/explain.h"
-
-#include "gslb-dns/answer/answer.h"
+#include "gslb-dns/explain/explain_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* "192.0.2.1" or "192.0.2.0/24": the address that geo looks up. */
-static struct outcome read_client(const char *text, struct ip *out, struct text *error)
+struct outcome explain_read_client(const char *text, struct ip *out, struct text *error)
 {
     struct prefix prefix;
 
@@ -53,9 +51,9 @@ static void say_unsteered(const struct answer_explanation *x, const char *name, 
 }
 
 /* The service behind a name, directly or by way of other names. */
-static struct outcome find_service(const struct explain_world *w, const char *name,
-                                   const struct ip *client, struct answer_explanation *out,
-                                   struct text *error)
+struct outcome explain_find_service(const struct explain_world *w, const char *name,
+                                    const struct ip *client, struct answer_explanation *out,
+                                    struct text *error)
 {
     struct wire_name wire;
 
@@ -279,8 +277,8 @@ struct outcome explain_answer(const struct explain_world *w, const char *name, c
     bool has_place;
 
     *out = (struct control_explain){0};
-    if (has_failed(read_client(client, &ip, error)) ||
-        has_failed(find_service(w, name, &ip, &x, error)))
+    if (has_failed(explain_read_client(client, &ip, error)) ||
+        has_failed(explain_find_service(w, name, &ip, &x, error)))
         return OUTCOME_FAILED;
     service = &generation_config(w->generation)->services[x.service];
     out->name = service->name;

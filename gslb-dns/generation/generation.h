@@ -107,6 +107,8 @@ const char *generation_geo_text(const struct generation *g);
  * for the curious. The caller publishes it, and frees what was published before. */
 struct world *generation_make_world(const struct generation *g, const struct health *health,
                                     uint64_t number);
+/* The same to be looked at only: nothing is held against the histories of zones. */
+struct world *generation_imagine_world(const struct generation *g, const struct health *health);
 void generation_free_world(struct world *w);
 
 #endif

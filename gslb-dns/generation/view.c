@@ -352,8 +352,8 @@ static void blur_histories(const struct world *w)
             history_blur(w->zone_list[i].history);
 }
 
-struct world *generation_make_world(const struct generation *g, const struct health *health,
-                                    uint64_t number)
+static struct whole_world *make_world(const struct generation *g, const struct health *health,
+                                      uint64_t number)
 {
     const struct config *c = g->config;
     struct whole_world *w = base_zalloc(1, sizeof(*w));
@@ -377,8 +377,21 @@ struct world *generation_make_world(const struct generation *g, const struct hea
         .generation = number,
     };
     generation_guard_world(g, &w->world);
-    blur_histories(&w->world);
-    return &w->world;
+    return w;
+}
+
+struct world *generation_make_world(const struct generation *g, const struct health *health,
+                                    uint64_t number)
+{
+    struct world *w = &make_world(g, health, number)->world;
+
+    blur_histories(w);
+    return w;
+}
+
+struct world *generation_imagine_world(const struct generation *g, const struct health *health)
+{
+    return &make_world(g, health, 0)->world;
 }
 
 void generation_free_world(struct world *world)

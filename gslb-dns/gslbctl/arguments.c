@@ -19,6 +19,7 @@ enum {
     LONG_LIFETIME,
     LONG_FULL,
     LONG_SOFT,
+    LONG_WHAT_IF,
     LONG_HELP
 };
 
@@ -68,6 +69,14 @@ static void take_option(struct call *call, int option)
     case LONG_SOFT:
         call->options |= OPTION_SOFT;
         break;
+    case LONG_WHAT_IF:
+        call->options |= OPTION_WHAT_IF;
+        if (call->n_what_if == WHAT_IF_MAX) {
+            fprintf(stderr, "gslbctl: at most %d times --what-if\n", WHAT_IF_MAX);
+            exit(GSLBCTL_USAGE);
+        }
+        call->what_if[call->n_what_if++] = optarg;
+        break;
     case LONG_HELP:
         call->wants_help = true;
         break;
@@ -96,6 +105,7 @@ struct call arguments_read(int argc, char **argv)
         {"lifetime", required_argument, NULL, LONG_LIFETIME},
         {"full", no_argument, NULL, LONG_FULL},
         {"soft", no_argument, NULL, LONG_SOFT},
+        {"what-if", required_argument, NULL, LONG_WHAT_IF},
         {"help", no_argument, NULL, LONG_HELP},
         {"version", no_argument, NULL, 'V'},
         {0},

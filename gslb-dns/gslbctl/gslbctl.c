@@ -83,6 +83,9 @@ static enum gslbctl_exit show(const struct call *call, const Gslb__Reply *reply)
     } else if (reply->body_case == GSLB__REPLY__BODY_EXPLAIN) {
         news = explain_show(reply->explain, &call->view, &shown);
         json_of_explain(reply->explain, &json);
+    } else if (reply->body_case == GSLB__REPLY__BODY_SIMULATE) {
+        news = simulate_show(reply->simulate, &call->view, &shown);
+        json_of_simulate(reply->simulate, &json);
     }
     print((call->options & OPTION_JSON) != 0 ? &json : &shown);
     text_free(&shown);
@@ -123,9 +126,62 @@ static enum gslbctl_exit run_explain(struct call *call)
 
     explain.name = call->args[0];
     explain.client = call->args[1];
+    explain.what_if = call->what_if;
+    explain.n_what_if = call->n_what_if;
     request.action_case = GSLB__REQUEST__ACTION_EXPLAIN;
     request.explain = &explain;
     return ask_and_show(call, &request);
+}
+
+/* All of a file, "-" for what comes in. false: it cannot be read, and that was said. */
+static bool read_file(const char *path, struct text *out)
+{
+    FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
+    char buf[4096];
+    size_t n;
+
+    if (f == NULL) {
+        fprintf(stderr, "gslbctl: %s: %s\n", path, strerror(errno));
+        return false;
+    }
+    while (out->n <= FRAME_MAX_BYTES && (n = fread(buf, 1, sizeof(buf), f)) > 0)
+        text_add(out, buf, n);
+    if (f != stdin)
+        fclose(f);
+    return true;
+}
+
+static enum gslbctl_exit ask_simulate(struct call *call, struct arena *arena, struct str clients)
+{
+    Gslb__SimulateRequest simulate = GSLB__SIMULATE_REQUEST__INIT;
+    Gslb__Request request = GSLB__REQUEST__INIT;
+    struct text error = {0};
+
+    if (!simulate_read_clients(arena, clients, &simulate, &error)) {
+        fprintf(stderr, "gslbctl: %s:%s\n", call->args[1], error.p);
+        text_free(&error);
+        return GSLBCTL_USAGE;
+    }
+    simulate.name = call->args[0];
+    simulate.what_if = call->what_if;
+    simulate.n_what_if = call->n_what_if;
+    request.action_case = GSLB__REQUEST__ACTION_SIMULATE;
+    request.simulate = &simulate;
+    return ask_and_show(call, &request);
+}
+
+static enum gslbctl_exit run_simulate(struct call *call)
+{
+    struct text clients = {0};
+    enum gslbctl_exit news = GSLBCTL_USAGE;
+    struct arena arena;
+
+    arena_init(&arena, 0);
+    if (call->n_args < 2 || read_file(call->args[1], &clients))
+        news = ask_simulate(call, &arena, (struct str){clients.p, clients.n});
+    text_free(&clients);
+    arena_free(&arena);
+    return news;
 }
 
 static enum gslbctl_exit ask_drain(struct call *call, bool is_on)
@@ -297,13 +353,25 @@ static const struct command commands[] = {
      "Asked of an edge's own socket it shows what that edge reports.\n"
      "Exit code 1: a region has no usable edge (an edge: cannot serve).\n",
      0},
-    {"explain", "NAME CLIENT-IP [--json]", 2, OPTION_JSON, run_explain,
-     "which answer a client gets for a service, and why",
+    {"explain", "NAME CLIENT-IP [--what-if STATE] [--json]", 2, OPTION_JSON | OPTION_WHAT_IF,
+     run_explain, "which answer a client gets for a service, and why",
+     "  --what-if down=NAME   as if that region or edge were down (up=NAME: up); may be repeated\n"
      "  --json    one JSON object: name, asked, policy, client, location, addresses, ttl_s,\n"
-     "            scope_bits, scope_prefix, chosen, verdict, regions[name, distance_km, is_usable, "
+     "            scope_bits, scope_prefix, chosen, verdict, steps[], regions[name, distance_km, "
+     "is_usable, "
      "verdict]\n\n"
      "Exit code 1: the client gets no address, or there is no such service.\n",
      0},
+    {"simulate", "NAME [FILE] [--what-if STATE] [--json]", 2, OPTION_JSON | OPTION_WHAT_IF,
+     run_simulate, "which share of clients each region gets, and from how far",
+     "  FILE                  clients, one a line: address or prefix, and a weight (1); - is the\n"
+     "                        standard input. At most 5000. Without it: an address of each IPv4\n"
+     "                        /16 that the database knows\n"
+     "  --what-if down=NAME   and as if that region or edge were down (up=NAME: up); may be\n"
+     "                        repeated\n"
+     "  --json    one JSON object: name, n_clients, n_unlocated, moved, km, then_km,\n"
+     "            shares[region, share, km, then_share, then_km]; what is not known is null\n",
+     1},
     {"drain", "EDGE [--reason TEXT]", 1, OPTION_REASON, run_drain,
      "take an edge out of the answers; it finishes what it has",
      "  --reason TEXT   shown in status and kept with the drain\n\n"
@@ -431,7 +499,7 @@ static const struct {
 } option_names[] = {{"--json", OPTION_JSON},     {"--watch", OPTION_WATCH},
                     {"--reason", OPTION_REASON}, {"--algorithm", OPTION_ALGORITHM},
                     {"--abort", OPTION_ABORT},   {"--lifetime", OPTION_LIFETIME},
-                    {"--full", OPTION_FULL}};
+                    {"--full", OPTION_FULL},     {"--what-if", OPTION_WHAT_IF}};
 
 static bool is_usage_right(const struct call *call, const struct command *c)
 {

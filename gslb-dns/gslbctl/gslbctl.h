@@ -49,13 +49,17 @@ enum {
     OPTION_ABORT = 16,
     OPTION_LIFETIME = 32,
     OPTION_FULL = 64,
-    OPTION_SOFT = 128
+    OPTION_SOFT = 128,
+    OPTION_WHAT_IF = 256
 };
+enum { WHAT_IF_MAX = 64 };
 
 struct call {
     struct target target;
     struct view view;
     const char *reason, *algorithm, *lifetime;
+    char *what_if[WHAT_IF_MAX];
+    size_t n_what_if;
     unsigned options; /* OPTION_…, those given */
     bool wants_help;
     char **args; /* after the command */
@@ -87,6 +91,13 @@ enum gslbctl_exit status_show_edge(const Gslb__Report *r, const struct view *vie
                                    struct text *out);
 enum gslbctl_exit explain_show(const Gslb__ExplainReply *e, const struct view *view,
                                struct text *out);
+/* ---- simulate.c */
+enum gslbctl_exit simulate_show(const Gslb__SimulateReply *s, const struct view *view,
+                                struct text *out);
+/* The clients of a text, "CLIENT [WEIGHT]" a line, into the request, built in arena. False: error
+ * says what is wrong. */
+MUST_USE bool simulate_read_clients(struct arena *arena, struct str text,
+                                    Gslb__SimulateRequest *out, struct text *error);
 /* ---- keys.c: the keys of signed zones; zone NULL: of all. */
 enum gslbctl_exit keys_show(const Gslb__StatusReply *s, const char *zone, const struct view *view,
                             struct text *out);
@@ -99,6 +110,7 @@ size_t status_usable_edges(const Gslb__RegionStatus *r);
 void json_of_status(const Gslb__StatusReply *s, struct text *out);
 void json_of_edge(const Gslb__Report *r, struct text *out);
 void json_of_explain(const Gslb__ExplainReply *e, struct text *out);
+void json_of_simulate(const Gslb__SimulateReply *s, struct text *out);
 
 /* ---- acme.c: "add NAME TEXT", "remove NAME [TEXT]" or "list"; lifetime "10m" or NULL. False: it
  * is none of these. The request borrows the arguments. */

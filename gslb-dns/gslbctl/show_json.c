@@ -295,6 +295,42 @@ static void ranked(struct json *j, const Gslb__ExplainRegion *r)
     json_close_object(j);
 }
 
+static void json_known(struct json *j, const char *key, double value, bool is_known)
+{
+    if (is_known)
+        json_double(j, key, value);
+    else
+        json_string(j, key, NULL);
+}
+
+void json_of_simulate(const Gslb__SimulateReply *s, struct text *out)
+{
+    struct json j = json_of(out);
+
+    json_open_object(&j, NULL);
+    json_string(&j, "name", s->name);
+    json_u64(&j, "n_clients", s->n_clients);
+    json_u64(&j, "n_unlocated", s->n_unlocated);
+    json_known(&j, "moved", s->moved, s->has_then);
+    json_known(&j, "km", s->km, s->km >= 0);
+    json_known(&j, "then_km", s->then_km, s->has_then && s->then_km >= 0);
+    json_open_array(&j, "shares");
+    for (size_t i = 0; i < s->n_shares; i++) {
+        const Gslb__SimulateShare *x = s->shares[i];
+
+        json_open_object(&j, NULL);
+        json_string(&j, "region", x->region[0] ? x->region : NULL);
+        json_double(&j, "share", x->share);
+        json_known(&j, "km", x->km, x->km >= 0);
+        json_known(&j, "then_share", x->then_share, s->has_then);
+        json_known(&j, "then_km", x->then_km, s->has_then && x->then_km >= 0);
+        json_close_object(&j);
+    }
+    json_close_array(&j);
+    json_close_object(&j);
+    text_adds(out, "\n");
+}
+
 void json_of_explain(const Gslb__ExplainReply *e, struct text *out)
 {
     struct json j = json_of(out);

@@ -369,6 +369,23 @@ struct health *health_take_over(const struct health *old, const size_t *old_inde
     return h;
 }
 
+struct health *health_copy(const struct health *h)
+{
+    size_t bytes = sizeof(*h) + h->n_edges * sizeof(h->edges[0]);
+
+    return memcpy(base_alloc(bytes), h, bytes);
+}
+
+void health_imagine(struct health *h, size_t edge, bool is_up)
+{
+    struct health_edge *e = &h->edges[edge].shown;
+
+    ensure(edge < h->n_edges);
+    *e = (struct health_edge){
+        .state = is_up ? HEALTH_UP : HEALTH_DOWN, .since_ms = h->now_ms, .is_usable = is_up};
+    set_reason(e->reason, "imagined");
+}
+
 void health_free(struct health *h)
 {
     free(h);

@@ -78,6 +78,10 @@ bool health_tick(struct health *h, int64_t now_ms);
 /* When the next state could change by time alone; INT64_MAX: never. */
 int64_t health_next_change_ms(const struct health *h);
 
+/* For what is not: a copy, in which edges are made up or down at will. It is only looked at. */
+struct health *health_copy(const struct health *h);
+void health_imagine(struct health *h, size_t edge, bool is_up);
+
 const struct health_edge *health_edge(const struct health *h, size_t edge);
 /* The node has lost all edges at once and serves its last good view. */
 bool health_is_self_suspect(const struct health *h);

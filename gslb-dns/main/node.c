@@ -316,19 +316,45 @@ static struct outcome on_find_challenge(void *arg, const struct wire_name *name,
     return challenge_find(n->generation, worlds_newest(n->worlds), name, out, error);
 }
 
-static struct outcome on_explain(void *arg, const char *name, const char *client,
-                                 struct arena *arena, struct control_explain *out,
-                                 struct text *error)
+static struct explain_world explain_now(const struct node *n)
 {
-    struct node *n = arg;
-    struct explain_world w = {
+    return (struct explain_world){
         .generation = n->generation,
         .world = worlds_newest(n->worlds),
         .health = control_health(n->control),
         .now_ms = clock_mono_ms(),
     };
+}
 
-    return explain_answer(&w, name, client, arena, out, error);
+static struct outcome on_explain(void *arg, const struct control_question *q, struct arena *arena,
+                                 struct control_explain *out, struct text *error)
+{
+    struct explain_world w = explain_now(arg), then;
+    struct outcome outcome;
+
+    if (q->n_what_if == 0)
+        return explain_answer(&w, q->name, q->client, arena, out, error);
+    if (has_failed(explain_imagine(&w, q->what_if, q->n_what_if, &then, error)))
+        return OUTCOME_FAILED;
+    outcome = explain_answer(&then, q->name, q->client, arena, out, error);
+    explain_forget(&then);
+    return outcome;
+}
+
+static struct outcome on_simulate(void *arg, const struct control_crowd *crowd, struct arena *arena,
+                                  struct control_simulation *out, struct text *error)
+{
+    const struct control_question *q = &crowd->question;
+    struct explain_world w = explain_now(arg), then;
+    struct outcome outcome;
+
+    if (q->n_what_if == 0)
+        return explain_simulate(&w, NULL, crowd, arena, out, error);
+    if (has_failed(explain_imagine(&w, q->what_if, q->n_what_if, &then, error)))
+        return OUTCOME_FAILED;
+    outcome = explain_simulate(&w, &then, crowd, arena, out, error);
+    explain_forget(&then);
+    return outcome;
 }
 
 static void on_status(void *arg, struct arena *arena, struct control_status *out)
@@ -474,6 +500,7 @@ struct node *node_start(const char *path, struct errors *errors)
         .on_health_change = on_health_change,
         .reload = on_reload,
         .explain = on_explain,
+        .simulate = on_simulate,
         .status = on_status,
         .roll = on_roll,
         .refresh = on_refresh,

@@ -89,8 +89,8 @@ def gslbctl_arguments_are_the_same():
         told = [word.lower() for word in re.findall(r"[A-Z-]{2,}\b", arguments.split("[")[0])]
         wanted = re.match(r"Ar ([a-z -]+?)(?= O[po]|$)", items[command])
         check_equal((wanted[1].split() if wanted else []), told, command)
-        check_equal(set(re.findall(r"Fl \\-([a-z]+)", items[command])),
-                    set(re.findall(r"--([a-z]+)", arguments)), command)
+        check_equal(set(re.findall(r"Fl \\-([a-z-]+)", items[command])),
+                    set(re.findall(r"--([a-z-]+)", arguments)), command)
 
 
 @case

@@ -237,6 +237,77 @@ def explain_tells_each_step(site):
 
 
 @case
+def what_if_answers_for_a_world_that_is_not(site):
+    up = frozenset(REGIONS) - {"dublin", "tokyo"}
+    for client in site.rng.sample(site.clients, 8):
+        said = json.loads(site.ctl("explain", "world.example.com", client, "--json", "--what-if", "down=dublin",
+                                   "--what-if", "down=tokyo-1").stdout)
+        check_equal(said["chosen"], world(site, client, up), client)
+        check_equal(ask(site, client, "world")[0], world(site, client), "nothing has changed")
+    result = site.ctl("explain", "world.example.com", "10.0.0.1", "--what-if", "down=dubin")
+    check_equal(result.returncode, 1)
+    check_in("no region or edge is named 'dubin'", result.stdout + result.stderr)
+    result = site.ctl("explain", "world.example.com", "10.0.0.1", "--what-if", "dublin")
+    check_in("'dublin' is not of the form down=NAME or up=NAME", result.stdout + result.stderr)
+    # All at once: what all-down says.
+    downs = [word for name in REGIONS for word in ("--what-if", f"down={name}")]
+    said = json.loads(site.ctl("explain", "kept.example.com", "10.0.0.1", "--json", *downs).stdout)
+    check_in("all-down: serve-all", said["verdict"])
+
+
+def shares_of(site, weights, up):
+    """Share and mean distance of each region for clients with weights."""
+    sums = {}
+    for client, weight in weights.items():
+        region, place = world(site, client, up), site.centers.get(country_of(site, client))
+        total, located, km = sums.get(region, (0, 0, 0))
+        here = weight if place and region else 0
+        sums[region] = (total + weight, located + here, km + (here and here * haversine_km(place, PLACES[region])))
+    everybody = sum(weights.values())
+    return {r: (total / everybody, km / located if located else None) for r, (total, located, km) in sums.items()}
+
+
+@case
+def simulate_adds_clients_up(site):
+    weights = {client: 1 + i % 7 for i, client in enumerate(site.clients)}
+    path = site.path("clients")
+    path.write_text("# replayed\n\n" + "".join(f"{c} {w}  # {i}\n" for i, (c, w) in enumerate(weights.items())))
+    result = site.ctl("simulate", "world.example.com", str(path), "--json", "--what-if", "down=tokyo")
+    check_equal(result.returncode, 0, result.stderr)
+    said = json.loads(result.stdout)
+    check_equal(said["n_clients"], len(weights))
+    now = shares_of(site, weights, frozenset(REGIONS))
+    then = shares_of(site, weights, frozenset(REGIONS) - {"tokyo"})
+    check_equal({s["region"] for s in said["shares"] if s["share"] > 0}, set(now))
+    for s in said["shares"]:
+        for (share, km), names in ((now.get(s["region"], (0, None)), ("share", "km")),
+                                   (then.get(s["region"], (0, None)), ("then_share", "then_km"))):
+            check(abs(s[names[0]] - share) < 1e-3, f"{s} is not {share}")
+            check((s[names[1]] is None) == (km is None) and (km is None or abs(s[names[1]] - km) < 1), f"{s}: {km} km")
+    check(abs(said["moved"] - now["tokyo"][0]) < 1e-3, f"{said['moved']} moved")
+
+
+@case
+def simulate_without_clients_asks_the_database(site):
+    said = json.loads(site.ctl("simulate", "kept.example.com", "--json").stdout)
+    check(said["n_clients"] > 30000, f"{said['n_clients']} networks")
+    for s in said["shares"]:
+        check(abs(s["share"] - WEIGHTS[s["region"]] / 100) < 0.02, f"{s}")
+        check_equal(s["then_share"], None)
+    shown = site.ctl("simulate", "world.example.com", "--what-if", "down=virginia")
+    check_equal(shown.returncode, 0, shown.stderr)
+    check_in("would move", shown.stdout)
+    path = site.path("broken")
+    path.write_text("10.0.0.1 1\n10.0.0.2 heavy\n")
+    result = site.ctl("simulate", "world.example.com", str(path))
+    check_equal(result.returncode, 2)
+    check_in("broken:2: 'heavy' is no weight above 0", result.stderr)
+    path.write_text("10.0.0\n")
+    check_in("'10.0.0' is neither an IP address", site.ctl("simulate", "world.example.com", str(path)).stderr)
+    check_in("is no steered name", site.ctl("simulate", "ns1.example.com").stderr)
+
+
+@case
 def a_reload_takes_other_rules(site):
     before = ask(site, "198.51.100.1", "world")[0]
     check_equal(before, "virginia")

@@ -39,10 +39,10 @@ static void on_reload(void *arg, uint64_t ticket, char *const *zones, size_t n_z
         assert_string_equal(zones[0], "example.com");
 }
 
-static struct outcome on_explain(void *arg, const char *name, const char *client,
-                                 struct arena *arena, struct control_explain *out,
-                                 struct text *error)
+static struct outcome on_explain(void *arg, const struct control_question *q, struct arena *arena,
+                                 struct control_explain *out, struct text *error)
 {
+    const char *name = q->name, *client = q->client;
     static const struct control_explain_region regions[] = {{"eu", 12.5, true, "chosen"}};
 
     if (strcmp(name, "www.example.com") != 0) {

@@ -198,12 +198,93 @@ static void regions_are_ranked_with_reasons(void **state)
     clear_stage(&s);
 }
 
+static void imagined_worlds_answer(void **state)
+{
+    static const struct {
+        const char *words[2], *chosen, *verdict, *error;
+    } cases[] = {
+        {{"down=eu"}, "us", "the nearest usable region", NULL},
+        {{"down=eu", "up=eu-1"}, "eu", "the nearest usable region", NULL},
+        {{"down=us-1"}, "eu", "the nearest usable region", NULL},
+        {{"down=eu", "down=us"},
+         "eu",
+         "every edge is down: all are given out (all-down: serve-all)",
+         NULL},
+        {{"down=asia"}, NULL, NULL, "no region or edge is named 'asia'"},
+        {{"eu"}, NULL, NULL, "'eu' is not of the form down=NAME or up=NAME"},
+    };
+    struct stage s;
+
+    (void)state;
+    set_stage(&s);
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct explain_world w = {s.generation, s.world, s.health, 5000}, then;
+        struct control_explain x;
+        bool is_made;
+
+        text_free(&s.error);
+        is_made = !has_failed(explain_imagine(&w, (char *const *)cases[i].words,
+                                              cases[i].words[1] != NULL ? 2 : 1, &then, &s.error));
+        assert_int_equal(is_made, cases[i].error == NULL);
+        if (!is_made) {
+            assert_string_equal(s.error.p, cases[i].error);
+            continue;
+        }
+        assert_false(has_failed(
+            explain_answer(&then, "www.example.com", "192.0.2.1", &s.arena, &x, &s.error)));
+        assert_string_equal(x.chosen, cases[i].chosen);
+        assert_string_equal(x.verdict, cases[i].verdict);
+        explain_forget(&then);
+        assert_true(explain(&s, "www.example.com", "192.0.2.1", &x)); /* as it is */
+        assert_string_equal(x.chosen, "eu");
+    }
+    clear_stage(&s);
+}
+
+/* Paris to eu, Pittsburgh to us, and somebody nowhere, to the first of the order. */
+static void crowds_are_added_up(void **state)
+{
+    static char *const clients[] = {"192.0.2.0/24", "198.51.100.1", "10.0.0.1"};
+    static const double weights[] = {5, 2, 1};
+    static char *const down[] = {"down=us"};
+    struct control_crowd crowd = {{.name = "www.example.com"}, clients, weights, 3};
+    struct control_simulation x;
+    struct explain_world w, then;
+    struct stage s;
+
+    (void)state;
+    set_stage(&s);
+    w = (struct explain_world){s.generation, s.world, s.health, 5000};
+    assert_false(has_failed(explain_simulate(&w, NULL, &crowd, &s.arena, &x, &s.error)));
+    assert_false(x.has_then);
+    assert_int_equal(x.n_clients, 3);
+    assert_int_equal(x.n_unlocated, 1);
+    assert_int_equal(x.n_shares, 2);
+    assert_string_equal(x.shares[0].region, "eu");
+    assert_true(fabs(x.shares[0].share - 0.625) < 1e-9 && fabs(x.shares[1].share - 0.375) < 1e-9);
+    assert_true(fabs(x.shares[0].km - 433) < 5 && fabs(x.shares[1].km - 426) < 5);
+    assert_false(has_failed(explain_imagine(&w, down, 1, &then, &s.error)));
+    assert_false(has_failed(explain_simulate(&w, &then, &crowd, &s.arena, &x, &s.error)));
+    assert_true(x.has_then && fabs(x.moved - 0.375) < 1e-9);
+    assert_true(fabs(x.shares[0].then_share - 1) < 1e-9 && x.shares[1].then_km < 0);
+    explain_forget(&then);
+    crowd.n_clients = 0;
+    /* The database knows little of two /16, and not their middle. */
+    assert_true(has_failed(explain_simulate(&w, NULL, &crowd, &s.arena, &x, &s.error)));
+    assert_string_equal(s.error.p, "there are no clients: give some, or configure a database");
+    crowd.question.name = "host.example.com";
+    assert_true(has_failed(explain_simulate(&w, NULL, &crowd, &s.arena, &x, &s.error)));
+    clear_stage(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clients_are_told_their_region),
         cmocka_unit_test(what_is_no_service_is_said),
         cmocka_unit_test(regions_are_ranked_with_reasons),
+        cmocka_unit_test(imagined_worlds_answer),
+        cmocka_unit_test(crowds_are_added_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

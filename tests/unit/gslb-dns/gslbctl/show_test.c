@@ -6,6 +6,7 @@
 #include "gslb-dns/gslbctl/explain.c"
 #include "gslb-dns/gslbctl/keys.c"
 #include "gslb-dns/gslbctl/show_json.c"
+#include "gslb-dns/gslbctl/simulate.c"
 #include "gslb-dns/gslbctl/status.c"
 #include "gslb-dns/gslbctl/table.c"
 
@@ -202,6 +203,78 @@ static void test_explain(void **state)
     text_free(&t);
 }
 
+static void test_simulate(void **state)
+{
+    Gslb__SimulateShare eu = GSLB__SIMULATE_SHARE__INIT, none = GSLB__SIMULATE_SHARE__INIT;
+    Gslb__SimulateShare *shares[] = {&eu, &none};
+    Gslb__SimulateReply s = GSLB__SIMULATE_REPLY__INIT;
+    struct text t = {0};
+
+    (void)state;
+    eu.region = "eu";
+    eu.share = 1;
+    eu.km = 812.4;
+    eu.then_share = 0.25;
+    eu.then_km = none.km = none.then_km = -1;
+    none.then_share = 0.75;
+    s.name = "www.example.com";
+    s.shares = shares;
+    s.n_shares = 2;
+    s.n_clients = 4;
+    s.n_unlocated = 1;
+    s.km = 812.4;
+    s.then_km = -1;
+    s.moved = 0.75;
+    s.has_then = true;
+    assert_int_equal(simulate_show(&s, &plain, &t), GSLBCTL_FINE);
+    assert_string_equal(t.p, "www.example.com: 4 clients, 1 without a place; 75.0 % would move\n"
+                             "\n"
+                             "  REGION      NOW  DISTANCE     THEN  DISTANCE\n"
+                             "  eu      100.0 %    812 km   25.0 %         -\n"
+                             "  (none)    0.0 %         -   75.0 %         -\n"
+                             "  all     100.0 %    812 km  100.0 %         -\n");
+    text_free(&t);
+    json_of_simulate(&s, &t);
+    assert_non_null(strstr(t.p, "{\"region\":null,\"share\":0,\"km\":null,\"then_share\":0.75"));
+    text_free(&t);
+}
+
+static void test_clients(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t n;
+        double last; /* weight */
+        const char *error;
+    } cases[] = {
+        {"", 0, 0, NULL},
+        {"10.0.0.1", 1, 1, NULL},
+        {"10.0.0.0/8 2.5\n# all\n\n 2001:db8::/32\t7 # seven\r\n", 2, 7, NULL},
+        {"10.0.0.1\n10.0.0.2 0\n", 0, 0, "2: '0' is no weight above 0"},
+        {"10.0.0.1 1x", 0, 0, "1: '1x' is no weight above 0"},
+        {"10.0.0.1 nan", 0, 0, "1: 'nan' is no weight above 0"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        Gslb__SimulateRequest r = GSLB__SIMULATE_REQUEST__INIT;
+        struct text error = {0};
+        struct arena a;
+
+        arena_init(&a, 0);
+        assert_int_equal(simulate_read_clients(&a, str_of(cases[i].text), &r, &error),
+                         cases[i].error == NULL);
+        if (cases[i].error != NULL)
+            assert_string_equal(error.p, cases[i].error);
+        else
+            assert_int_equal(r.n_clients, cases[i].n);
+        if (cases[i].n > 0)
+            assert_true(r.weights[cases[i].n - 1] == cases[i].last);
+        text_free(&error);
+        arena_free(&a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +285,8 @@ int main(void)
         cmocka_unit_test(test_status_as_json),
         cmocka_unit_test(test_edge),
         cmocka_unit_test(test_explain),
+        cmocka_unit_test(test_simulate),
+        cmocka_unit_test(test_clients),
     };
 
     return cmocka_run_group_tests(tests, fill, NULL);
