@@ -87,23 +87,24 @@ static void add_segment(struct cache_body *b, size_t cap)
     struct cache_segment *s = segment_new(b, cap);
 
     s->start = atomic_load_explicit(&b->available, memory_order_relaxed);
-    if (b->last != NULL)
-        __atomic_store_n(&b->last->next, s, __ATOMIC_RELEASE);
+    if (b->fill->last != NULL)
+        __atomic_store_n(&b->fill->last->next, s, __ATOMIC_RELEASE);
     else
         b->first = s;
-    b->last = s;
+    b->fill->last = s;
 }
 
 struct cache_body *body_new(struct cache *c, struct cache_shard *shard, uint64_t expected_bytes)
 {
-    struct cache_body *b = base_zalloc(1, sizeof(*b));
     bool is_known = expected_bytes != UINT64_MAX;
+    size_t inline_bytes = segment_inline_bytes(expected_bytes);
+    struct cache_body *b = base_alloc(sizeof(*b) + inline_bytes);
 
-    b->refs = 1;
+    *b = (struct cache_body){.refs = 1, .has_inline = inline_bytes > 0};
     b->cache = c;
     b->shard = shard;
     b->expected_bytes = expected_bytes;
-    b->held_bytes = is_known ? expected_bytes : CACHE_SEGMENT_MIN;
+    b->held_bytes = CACHE_BODY_OVERHEAD + (is_known ? expected_bytes : CACHE_SEGMENT_MIN);
     b->fill = base_zalloc(1, sizeof(*b->fill));
     waiters_init(&b->fill->waiters);
     waiters_init(&b->fill->resume);
@@ -114,9 +115,11 @@ struct cache_body *body_new(struct cache *c, struct cache_shard *shard, uint64_t
 struct cache_body *body_reserve(struct cache *c, struct cache_shard *s, uint64_t body_bytes)
 {
     if (body_bytes == UINT64_MAX)
-        return store_reserve(c, CACHE_SEGMENT_MIN) ? body_new(c, s, UINT64_MAX) : NULL;
+        return store_reserve(c, CACHE_BODY_OVERHEAD + CACHE_SEGMENT_MIN)
+                   ? body_new(c, s, UINT64_MAX)
+                   : NULL;
     if (body_bytes > atomic_load_explicit(&c->max_object_bytes, memory_order_relaxed) ||
-        !store_reserve(c, body_bytes))
+        !store_reserve(c, CACHE_BODY_OVERHEAD + body_bytes))
         return NULL;
     return body_new(c, s, body_bytes);
 }
@@ -164,7 +167,7 @@ static void trim_window(struct cache_body *b)
 {
     uint64_t slowest = slowest_position(b);
 
-    while (b->first != b->last && b->first->start + b->first->cap < slowest) {
+    while (b->first != b->fill->last && b->first->start + b->first->cap < slowest) {
         struct cache_segment *s = b->first;
 
         b->first = s->next;
@@ -204,15 +207,15 @@ static size_t next_cap(size_t cap)
 /* Of the segments that n more bytes need behind the last one. */
 static uint64_t missing_bytes(const struct cache_body *b, size_t n)
 {
-    size_t cap = b->last->cap;
-    size_t room =
-        cap - (size_t)(atomic_load_explicit(&b->available, memory_order_relaxed) - b->last->start);
+    size_t cap = b->fill->last->cap;
+    size_t room = cap - (size_t)(atomic_load_explicit(&b->available, memory_order_relaxed) -
+                                 b->fill->last->start);
     uint64_t missing = 0;
 
     for (; n > room; room = cap) {
         n -= room;
         cap = next_cap(cap);
-        missing += cap;
+        missing += cap + CACHE_SEGMENT_OVERHEAD;
     }
     return missing;
 }
@@ -240,14 +243,14 @@ static void copy_in(struct cache_body *b, const uint8_t *bytes, size_t n)
 {
     while (n > 0) {
         uint64_t available = atomic_load_explicit(&b->available, memory_order_relaxed);
-        size_t used = (size_t)(available - b->last->start);
-        size_t part = b->last->cap - used < n ? b->last->cap - used : n;
+        size_t used = (size_t)(available - b->fill->last->start);
+        size_t part = b->fill->last->cap - used < n ? b->fill->last->cap - used : n;
 
         if (part == 0) {
-            add_segment(b, next_cap(b->last->cap));
+            add_segment(b, next_cap(b->fill->last->cap));
             continue;
         }
-        memcpy(b->last->bytes + used, bytes, part);
+        memcpy(b->fill->last->bytes + used, bytes, part);
         atomic_store_explicit(&b->available, available + part, memory_order_release);
         bytes += part;
         n -= part;
@@ -272,8 +275,8 @@ bool cache_fill_append(struct cache_object *o, const void *bytes, size_t n,
         trim_window(b);
         if (is_window_full(b)) {
             goes_on = false;
-            b->resume = waiters_add(&b->fill->resume, b->shard, resume);
-            b->resume->owner = &b->resume;
+            b->fill->stopped = waiters_add(&b->fill->resume, b->shard, resume);
+            b->fill->stopped->owner = &b->fill->stopped;
         }
     }
     waiters_take(&b->fill->waiters, &readers);
@@ -290,9 +293,9 @@ void cache_fill_end(struct cache_object *o, bool is_whole)
     struct waiter_list readers;
     struct cache_fill *fill;
 
-    if (b->resume != NULL) { /* the filler gives up while it waits for its readers */
-        cache_waiter_cancel(b->resume);
-        b->resume = NULL;
+    if (b->fill->stopped != NULL) { /* the filler gives up while it waits for its readers */
+        cache_waiter_cancel(b->fill->stopped);
+        b->fill->stopped = NULL;
     }
     pthread_mutex_lock(&b->shard->lock);
     fill = b->fill;

@@ -26,11 +26,12 @@
  * reference, segments do not move, and the number of readable bytes only grows. The lock of the
  * purges is taken under a shard's by the first look-up of an object since the newest purge.
  *
- * Bounds: memory_bytes over all objects, in use or not, and their bodies; one object at most
- * max_object_bytes; CACHE_VARIANTS_MAX variants of one key. What does not fit is passed through
- * and counted, never an error. Bodies of 256 KiB and more whose length is known lie in a file in
- * memory each, at most an eighth of the files that may be open; others on the heap. Eviction is
- * S3-FIFO: a hit sets a counter, no list moves.
+ * Bounds: memory_bytes over all objects, in use or not, and their bodies, with what the allocator
+ * and the index take for each; beside it ghosts, 8 bytes for each 2 KiB, and purges. One object at
+ * most max_object_bytes; CACHE_VARIANTS_MAX variants of one key. What does not fit is passed
+ * through and counted, never an error. Bodies of 256 KiB and more whose length is known lie in a
+ * file in memory each, at most an eighth of the files that may be open; others on the heap.
+ * Eviction is S3-FIFO: a hit sets a counter, no list moves.
  */
 #ifndef EDGE_PROXY_CACHE_H
 #define EDGE_PROXY_CACHE_H

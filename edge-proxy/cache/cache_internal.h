@@ -18,6 +18,8 @@ enum {
     CACHE_WINDOW = 256 << 10,   /* of a body that has outgrown the store */
     CACHE_PASS_S = 120,         /* a key found uncacheable skips the queue for so long */
     CACHE_FREQUENCY_MAX = 3,
+    CACHE_MALLOC_OVERHEAD = 8, /* of each allocation, as glibc has it */
+    CACHE_INDEX_OVERHEAD = 16, /* of each object: its share of the buckets, which double */
 };
 
 /* ---- Waiting ---- */
@@ -64,6 +66,8 @@ struct cache_fill {
     struct waiter_list waiters; /* readers at the end */
     struct waiter_list resume;  /* the filler, stopped by a full window */
     struct cache_reader *readers;
+    struct cache_segment *last;   /* the filler's */
+    struct cache_waiter *stopped; /* the filler's own, on its thread */
     _Atomic bool is_windowed;
 };
 
@@ -71,15 +75,27 @@ struct cache_body {
     _Atomic uint32_t refs; /* objects that share it */
     _Atomic uint8_t state;
     bool is_file;               /* its one segment is: see segment.c */
+    bool has_inline;            /* its one segment lies behind it */
     _Atomic uint64_t available; /* bytes that may be read */
     uint64_t expected_bytes;    /* UINT64_MAX: not known */
     struct cache *cache;
     struct cache_shard *shard;
-    struct cache_segment *first, *last; /* last: the filler's */
-    uint64_t held_bytes;                /* of segments, as accounted */
-    struct cache_waiter *resume;        /* the filler's own, on its thread */
-    struct cache_fill *fill;            /* NULL once it has ended. The shard's lock. */
+    struct cache_segment *first;
+    uint64_t held_bytes;     /* of segments, as accounted */
+    struct cache_fill *fill; /* NULL once it has ended. The shard's lock. */
 };
+
+enum {
+    CACHE_SEGMENT_OVERHEAD = sizeof(struct cache_segment) + CACHE_MALLOC_OVERHEAD,
+    CACHE_BODY_OVERHEAD = sizeof(struct cache_body) + CACHE_SEGMENT_OVERHEAD,
+};
+
+/* What a body of this length needs behind it: a small one that is known is one allocation; else 0.
+ */
+static inline size_t segment_inline_bytes(uint64_t expected_bytes)
+{
+    return expected_bytes < CACHE_FILE_MIN ? sizeof(struct cache_segment) + expected_bytes : 0;
+}
 
 /* segment.c. For b, behind those it has. */
 struct cache_segment *segment_new(struct cache_body *b, size_t cap);

@@ -138,15 +138,16 @@ static struct cache_object *alloc_object(struct cache *c, struct str key, uint64
                                          size_t more_bytes)
 {
     size_t bytes = sizeof(struct cache_object) + key.n + more_bytes;
+    size_t own_bytes = bytes + CACHE_MALLOC_OVERHEAD + CACHE_INDEX_OVERHEAD;
     struct cache_object *o;
 
-    if (!store_reserve(c, bytes))
+    if (!store_reserve(c, own_bytes))
         return NULL;
     o = base_alloc(bytes);
     *o = (struct cache_object){
         .refs = 1,
         .key_bytes = (uint16_t)key.n,
-        .own_bytes = (uint32_t)bytes,
+        .own_bytes = (uint32_t)own_bytes,
         .hash = hash,
         .cache = c,
         .last_modified_s = -1,

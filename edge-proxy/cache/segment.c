@@ -61,8 +61,12 @@ struct cache_segment *segment_new(struct cache_body *b, size_t cap)
     struct cache_segment *s = is_file ? new_in_file(b->cache, cap) : NULL;
 
     b->is_file |= s != NULL;
-    if (s == NULL)
+    if (b->has_inline) {
+        ensure(b->first == NULL);
+        s = (struct cache_segment *)(b + 1);
+    } else if (s == NULL) {
         s = base_alloc(sizeof(*s) + cap);
+    }
     s->next = NULL;
     s->cap = cap;
     return s;
@@ -72,6 +76,8 @@ void segment_free(struct cache_body *b, struct cache_segment *s)
 {
     struct segment_file *f;
 
+    if (b->has_inline)
+        return;
     if (!b->is_file) {
         free(s);
         return;

@@ -110,6 +110,8 @@ static uint64_t weight(const struct cache_object *o)
     uint64_t bytes = o->own_bytes;
 
     if (o->body != NULL)
+        bytes += CACHE_BODY_OVERHEAD;
+    if (o->body != NULL)
         bytes += o->body->expected_bytes != UINT64_MAX
                      ? o->body->expected_bytes
                      : atomic_load_explicit(&o->body->available, memory_order_relaxed);
