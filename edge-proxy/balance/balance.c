@@ -256,21 +256,40 @@ static void begin_turn(const struct balance *b, struct balance_turn *t, uint32_t
         t->arrears[seed % b->n] = 1;
 }
 
+/* 0 with those whom to choose from, and those who count in the groups' capacities. */
+static int find_left(const struct balance *b, const struct balance_query *q, uint64_t *usable,
+                     uint64_t *left)
+{
+    *usable = find_usable(b, q->now_ms);
+    if (is_panic(b, *usable))
+        *usable = balance_all(b);
+    *left = *usable & ~q->tried;
+    if (*left == 0) { /* better one that has just failed than none */
+        *usable = find_not_down(b);
+        *left = *usable & ~q->tried;
+    }
+    if (*left == 0)
+        return BALANCE_NONE;
+    *left &= ~q->full;
+    return *left == 0 ? BALANCE_FULL : 0;
+}
+
+int balance_look(const struct balance *b, const struct balance_query *q)
+{
+    uint64_t usable, left;
+
+    return find_left(b, q, &usable, &left);
+}
+
 int balance_pick(const struct balance *b, struct balance_turn *t, const struct balance_query *q)
 {
-    uint64_t usable = find_usable(b, q->now_ms), left, group, luck;
+    uint64_t usable, left, group, luck;
+    int verdict = find_left(b, q, &usable, &left);
 
     if (t->owner != b)
         begin_turn(b, t, q->seed);
-    if (is_panic(b, usable))
-        usable = balance_all(b);
-    left = usable & ~q->tried;
-    if (left == 0) { /* better one that has just failed than none */
-        usable = find_not_down(b);
-        left = usable & ~q->tried;
-    }
-    if (left == 0)
-        return -1;
+    if (verdict != 0)
+        return verdict;
     luck = b->policy->is_by_key && q->has_key ? balance_mix(q->key) : balance_random(t);
     group = (balance_all(b) & ~b->groups[0]) == 0 ? left
                                                   : choose_group(b, usable, (uint32_t)luck) & left;

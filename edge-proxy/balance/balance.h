@@ -36,6 +36,7 @@ struct balance_turn {
 
 struct balance_query {
     uint64_t tried; /* not these, as bits */
+    uint64_t full;  /* nor these, but only because of what they have to do */
     uint64_t key;   /* for CONFIG_POLICY_HASH */
     bool has_key;
     uint32_t seed; /* the worker's number, so that workers begin their turns apart */
@@ -77,8 +78,12 @@ void balance_inherit(struct balance *b, size_t i, const struct balance *from, si
 
 /* ---- Requests ---- */
 
-/* Index, or -1: none is left. */
+/* Index, or which is negative: none is left, or those who are left are full. Who is out is not
+ * asked because the others are full. */
+enum { BALANCE_NONE = -1, BALANCE_FULL = -2 };
 int balance_pick(const struct balance *b, struct balance_turn *t, const struct balance_query *q);
+/* The same without a choice: 0 where there is one. */
+int balance_look(const struct balance *b, const struct balance_query *q);
 void balance_start(struct balance *b, size_t i);
 void balance_finish(struct balance *b, size_t i);
 uint32_t balance_in_flight(const struct balance *b, size_t i);

@@ -201,12 +201,14 @@ static void build_pool(struct check *k, const struct file_pool *from, struct con
 
     *out = from->pool;
     k->config->has_send_proxy |= out->send_proxy != 0;
+    out->is_limited = out->max_requests != 0;
     out->origins = origins;
     out->n_origins = from->n_origins;
     for (size_t i = 0; i < from->n_origins; i++) {
         if (origins[i].name == NULL)
             continue;
         take_address(k, &origins[i]);
+        out->is_limited |= origins[i].max_requests != 0;
         n_places += origins[i].resolve == CONFIG_RESOLVE_ALL && origins[i].host != NULL
                         ? origins[i].max_addresses
                         : 1;

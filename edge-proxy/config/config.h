@@ -72,7 +72,8 @@ struct config_origin {
     enum config_resolve resolve;
     uint32_t max_addresses; /* with CONFIG_RESOLVE_ALL */
     uint32_t weight;
-    uint32_t priority; /* 0 is asked first */
+    uint32_t priority;     /* 0 is asked first */
+    uint32_t max_requests; /* 0: any number */
 };
 
 /* How names of origins are resolved. */
@@ -128,6 +129,11 @@ struct config_check {
     uint16_t status_low, status_high; /* inclusive */
 };
 
+/* Requests that wait until an origin may have them. */
+struct config_queue {
+    uint32_t length, timeout_ms;
+};
+
 struct config_pool {
     const char *name;
     const struct config_origin *origins;
@@ -145,6 +151,9 @@ struct config_pool {
     uint32_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms;
     uint32_t attempt_delay_ms; /* RFC 8305: before the next address is tried too */
     uint32_t keep_idle;        /* idle connections kept to each origin */
+    uint32_t max_requests;     /* under way; 0: any number */
+    bool is_limited;           /* there is a limit, of the pool or of an origin */
+    struct config_queue queue; /* who would be one too many waits here */
 };
 
 /* What {names} in templates stand for, of the request at hand. */

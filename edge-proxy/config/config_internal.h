@@ -99,6 +99,7 @@ extern const struct conf_choice config_tls_versions[];
 extern const struct conf_struct config_schema;
 extern const struct conf_struct config_pool_schema;
 extern const struct conf_struct config_balance_schema, config_retry_schema, config_ejection_schema;
+extern const struct conf_struct config_queue_schema;
 extern const struct conf_struct config_resolver_schema;
 extern const struct conf_struct config_site_schema;
 extern const struct conf_struct config_tls_schema;

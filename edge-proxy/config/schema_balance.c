@@ -152,6 +152,35 @@ const struct conf_struct config_retry_schema = {
     .shorthand = "attempts",
 };
 
+static const struct conf_field QUEUE_FIELDS[] = {
+    {
+        .key = "length",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct config_queue, length),
+        .preset = "100",
+        .max = "100000",
+        .unit = "requests",
+        .help = "So many may wait; more are answered 503 with Retry-After at once. 0: nobody "
+                "waits. May stand for the whole section.",
+    },
+    {
+        .key = "timeout",
+        .kind = CONF_DURATION_MS,
+        .slot = CONF_ONE(struct config_queue, timeout_ms),
+        .preset = "5s",
+        .min = "10ms",
+        .max = "10m",
+        .help = "Who has waited for so long is answered 503 with Retry-After. Visitors that close "
+                "their connection, or their side of it, leave the queue.",
+    },
+};
+const struct conf_struct config_queue_schema = {
+    .what = "queue",
+    .size = sizeof(struct config_queue),
+    CONF_FIELDS(QUEUE_FIELDS),
+    .shorthand = "length",
+};
+
 static const struct conf_field EJECTION_FIELDS[] = {
     {
         .key = "failures",

@@ -91,6 +91,18 @@ static const struct conf_field ORIGIN_FIELDS[] = {
         .help = "Origins of one priority are a group. Requests go to the group of priority 0 as "
                 "long as it can take them, then to the next; see spill-below.",
     },
+    {
+        .key = "max-requests",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct config_origin, max_requests),
+        .none = "off",
+        .min = "1",
+        .max = "1000000",
+        .unit = "requests",
+        .help = "So many requests at most are under way to it, of all workers together; one is a "
+                "connection in use. An origin that has them is passed over, and the next priority "
+                "asked; when all have them, requests wait in the pool's queue.",
+    },
 };
 static const struct conf_struct ORIGIN = {
     .what = "origin",
@@ -292,6 +304,24 @@ static const struct conf_field POOL_FIELDS[] = {
         .slot = CONF_ONE(struct file_pool, pool.retry),
         .of = &config_retry_schema,
         .help = "When a request is sent to another origin.",
+    },
+    {
+        .key = "max-requests",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct file_pool, pool.max_requests),
+        .none = "off",
+        .min = "1",
+        .max = "1000000",
+        .unit = "requests",
+        .help = "So many requests at most are under way to the pool, of all workers together; one "
+                "is a connection in use. Repetitions count too. Others wait in the queue.",
+    },
+    {
+        .key = "queue",
+        .kind = CONF_STRUCT,
+        .slot = CONF_ONE(struct file_pool, pool.queue),
+        .of = &config_queue_schema,
+        .help = "Where requests wait that max-requests holds back: the oldest goes first.",
     },
     {
         .key = "ejection",

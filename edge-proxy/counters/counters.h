@@ -122,6 +122,8 @@
       "Of those, because of the status of an answer.")                                             \
     X(UPSTREAM_RETRY_REFUSED, "edge_upstream_retries_refused_total",                               \
       "Requests that were not sent again because the budget was used up.")                         \
+    X(UPSTREAM_QUEUED, "edge_upstream_queued_total",                                               \
+      "Requests that waited because a pool's or its origins' limits were reached.")                \
     X(EJECTED_FAILURES, "edge_upstream_ejections_total{reason=\"failures\"}",                      \
       "Origins left out for a while.")                                                             \
     X(EJECTED_SERVER_ERRORS, "edge_upstream_ejections_total{reason=\"server-errors\"}",            \
@@ -147,6 +149,10 @@
     X(UPSTREAM_NO_MEMORY, EDGE_UPSTREAM_ "{reason=\"no-memory\"}",                                 \
       "Exchanges with origins that failed.")                                                       \
     X(UPSTREAM_NO_PORTS, EDGE_UPSTREAM_ "{reason=\"no-ports\"}",                                   \
+      "Exchanges with origins that failed.")                                                       \
+    X(UPSTREAM_QUEUE_FULL, EDGE_UPSTREAM_ "{reason=\"queue-full\"}",                               \
+      "Exchanges with origins that failed.")                                                       \
+    X(UPSTREAM_QUEUE_TIMEOUT, EDGE_UPSTREAM_ "{reason=\"queue-timeout\"}",                         \
       "Exchanges with origins that failed.")                                                       \
     X(UPSTREAM_NONE_UP, EDGE_UPSTREAM_ "{reason=\"no-origin-up\"}",                                \
       "Exchanges with origins that failed.")                                                       \

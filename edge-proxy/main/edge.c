@@ -202,6 +202,7 @@ static void commit(struct edge *e, struct change *c)
     guard_set_lag(e->shared.guard, config->limits.max_lag_ms);
     buffers_set_budget(config->limits.buffer_bytes);
     cache_set_limits(e->shared.cache, config->cache.memory_bytes, config->cache.max_object_bytes);
+    upstream_pools_take_over(e->generation->pools);
     e->checks = upstream_checks_start(&e->flow, e->generation->pools, on_origin_change, e);
     listen_commit(e->listen, c->listen);
     control_commit(e->control, c->control);

@@ -349,6 +349,15 @@ static void write_balance(const struct report_sources *s, struct text *out)
             text_addf(out, "edge_pool_panic{pool=\"%s\"} %d\n", state.pool, state.is_panic);
         pool = state.pool;
     }
+    pool = NULL;
+    metrics_write_head(out, "edge_pool_waiting", "gauge", "Requests in a pool's queue.");
+    for (size_t i = 0; i < upstream_count_origins(pools); i++) {
+        upstream_origin_state(pools, i, &state);
+        if (state.is_there && state.pool != pool)
+            text_addf(out, "edge_pool_waiting{pool=\"%s\"} %u\n", state.pool, state.waiting);
+        if (state.is_there)
+            pool = state.pool;
+    }
 }
 
 static void write_certificates(const struct report_sources *s, struct text *out)

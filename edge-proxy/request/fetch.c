@@ -116,6 +116,17 @@ static struct str write_preface(const struct request *r, unsigned version,
     return (struct str){to, proxy_write(version, &source, &destination, to)};
 }
 
+void fetch_limit_try(struct request *r)
+{
+    uint32_t timeout_ms = request_pool(r)->retry.try_timeout_ms;
+
+    /* A body can be sent once; how long it takes is the visitor's to say. */
+    if (timeout_ms == 0 || r->framing.body != HTTP_BODY_NONE || wheel_is_set(&r->try_timer) ||
+        upstream_failure(r->x) != UPSTREAM_FINE || upstream_is_queued(r->x))
+        return;
+    wheel_set(&request_flow(r)->wheel, &r->try_timer, timeout_ms, on_try_timeout);
+}
+
 void fetch_start(struct request *r)
 {
     static const struct upstream_ops ops = {
@@ -155,11 +166,7 @@ void fetch_start(struct request *r)
                               .is_upgrade = r->is_upgrade,
                               .preface = preface,
                           });
-    /* A body can be sent once; how long it takes is the visitor's to say. */
-    if (pool->retry.try_timeout_ms != 0 && r->framing.body == HTTP_BODY_NONE &&
-        upstream_failure(r->x) == UPSTREAM_FINE)
-        wheel_set(&request_flow(r)->wheel, &r->try_timer, pool->retry.try_timeout_ms,
-                  on_try_timeout);
+    fetch_limit_try(r);
 }
 
 /* May it be sent again (RFC 9112 section 9.3.1, RFC 9110 section 9.2.2)? What was never sent may
@@ -262,6 +269,13 @@ void fetch_shed(struct request *r)
     r->response.is_close_wanted = r->framing.body != HTTP_BODY_NONE;
 }
 
+/* Another attempt would meet the same. */
+static bool is_final(enum upstream_failure why)
+{
+    return why == UPSTREAM_FAILED_NONE_UP || why == UPSTREAM_FAILED_NO_MEMORY ||
+           why == UPSTREAM_FAILED_QUEUE_FULL || why == UPSTREAM_FAILED_QUEUE_TIMEOUT;
+}
+
 void fetch_retry(struct request *r)
 {
     enum upstream_failure why = upstream_failure(r->x);
@@ -270,7 +284,7 @@ void fetch_retry(struct request *r)
     /* That nobody else was left says less than what the first one failed by. */
     if (r->failure == UPSTREAM_FINE || why != UPSTREAM_FAILED_NONE_UP)
         r->failure = why;
-    if (why == UPSTREAM_FAILED_NONE_UP || why == UPSTREAM_FAILED_NO_MEMORY || !is_retry_safe(r)) {
+    if (is_final(why) || !is_retry_safe(r)) {
         end_exchange(r);
         give_up(r);
     } else if (was_closed_meanwhile(r)) {

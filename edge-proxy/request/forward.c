@@ -177,6 +177,7 @@ void forward_write_head(void *arg, struct writer *w)
     struct field_id_set skip = {{0}};
     uint8_t *lines;
 
+    r->sent_s = clock_wall_s(); /* it may have waited */
     for (size_t i = 0; i < COUNT_OF(REPLACED); i++)
         field_id_set_add(&skip, REPLACED[i]);
     for (size_t i = 0; r->lead != NULL && i < COUNT_OF(OWN_IN_FETCH); i++)

@@ -305,8 +305,10 @@ static enum step_result step_send(struct request *r)
 static enum step_result step_await(struct request *r)
 {
     if (upstream_failure(r->x) == UPSTREAM_FINE || upstream_head(r->x) != NULL) {
-        if (upstream_head(r->x) == NULL)
+        if (upstream_head(r->x) == NULL) {
+            fetch_limit_try(r);
             return STEP_WAIT;
+        }
         r->step = REQUEST_JUDGE;
         return STEP_AGAIN;
     }
@@ -380,6 +382,11 @@ static void on_cache_wake(void *arg, enum cache_wake why, unsigned fail_status)
         break;
     }
     request_go_on(r);
+}
+
+bool request_is_queued(const struct request *r)
+{
+    return r->x != NULL && upstream_is_queued(r->x);
 }
 
 void request_on_body(struct request *r)
@@ -544,7 +551,7 @@ static bool is_fetch_wanted(const struct request *r)
 {
     if (r->fill != NULL)
         return cache_fill_is_wanted(r->fill);
-    return r->lead != NULL && r->x != NULL;
+    return r->lead != NULL && r->x != NULL && !request_is_queued(r);
 }
 
 static void count_end(struct request *r, bool is_whole, uint64_t bytes_sent)

@@ -138,6 +138,8 @@ void request_start(struct request *r, const char *protocol);
  * has begun). */
 void request_refuse(struct request *r, enum http_verdict why);
 void request_refuse_status(struct request *r, unsigned status);
+/* It waits until origins may have it: a client that says no more has left the queue. */
+bool request_is_queued(const struct request *r);
 /* The body has more, has ended or has broken off. */
 void request_on_body(struct request *r);
 

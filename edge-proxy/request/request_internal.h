@@ -161,6 +161,8 @@ void fetch_fill(struct request *r);
 void fetch_drop(struct request *r);
 /* Too much load for what needs an origin: stale, or 503. */
 void fetch_shed(struct request *r);
+/* Its attempt, once under way, gets only so long. */
+void fetch_limit_try(struct request *r);
 /* The exchange failed before its head: begins another one, or answers. */
 void fetch_retry(struct request *r);
 /* The head that came is none to pass on: another origin is asked instead. */

@@ -142,12 +142,13 @@ enum step_result session_step_read_head(struct session *s)
 
 /* ---- Bodies ---- */
 
-/* The client has nothing more to say, or has gone: a half-closed one still reads its answer. */
+/* The client has nothing more to say, or has gone: a half-closed one still reads its answer. But
+ * whoever is gone should not take the place in a queue of one who is not. */
 static enum step_result note_end(struct session *s, enum wire_verdict v)
 {
     struct turn *t = s->turn;
 
-    if (v == WIRE_ERROR)
+    if (v == WIRE_ERROR || request_is_queued(t->r))
         return STEP_OVER;
     s->is_peer_done = true;
     session_want(s, s->interest & EV_WRITE);

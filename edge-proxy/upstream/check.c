@@ -73,6 +73,7 @@ static void set_down(struct probe *p, bool is_down, const char *reason)
     else
         log_info("upstream", "origin is up pool=%s origin=%s was_down=%s", p->pool->config->name,
                  o->name, lasted);
+    pool_tell_waiting(p->pool);
     p->checks->on_change(p->checks->arg);
 }
 

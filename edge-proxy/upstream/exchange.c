@@ -37,6 +37,7 @@ const char *upstream_failure_label(enum upstream_failure f)
 
 static void drop_conn(struct upstream_exchange *x)
 {
+    exchange_let_go(x);
     if (x->c == NULL)
         return;
     balance_finish(x->pool->balance, x->origin->index);
@@ -68,7 +69,7 @@ static enum balance_result result_of(const struct upstream_exchange *x, enum ups
     return result;
 }
 
-static void fail(struct upstream_exchange *x, enum upstream_failure why)
+void exchange_fail(struct upstream_exchange *x, enum upstream_failure why)
 {
     enum balance_result result = result_of(x, why);
 
@@ -109,6 +110,7 @@ static void release_conn(struct upstream_exchange *x)
     balance_finish(x->pool->balance, x->origin->index);
     x->c = NULL;
     dial_keep(c, x->pool->config->keep_idle, x->pool->config->idle_timeout_ms);
+    exchange_let_go(x);
 }
 
 /* From here on bytes pass both ways until one side closes (RFC 9110 section 7.8). */
@@ -134,7 +136,7 @@ static void start_body(struct upstream_exchange *x)
     enum http_verdict v = http_response_framing(&x->head, x->r.method, &x->framing);
 
     if (http_is_refusal(v)) {
-        fail(x, UPSTREAM_FAILED_PROTOCOL);
+        exchange_fail(x, UPSTREAM_FAILED_PROTOCOL);
         return;
     }
     note_latency(x, 1);
@@ -157,7 +159,7 @@ static bool take_head(struct upstream_exchange *x)
     if (v == HTTP_MORE)
         return false;
     if (v != HTTP_DONE || (x->head.status == 101 && !x->r.is_upgrade)) {
-        fail(x, UPSTREAM_FAILED_PROTOCOL);
+        exchange_fail(x, UPSTREAM_FAILED_PROTOCOL);
         return false;
     }
     if (x->head.status >= 200 || x->head.status == 101) {
@@ -181,7 +183,7 @@ static void take_response(struct upstream_exchange *x)
     /* Decoding is what finds the end, and framing errors. */
     (void)body_peek(&x->body, x->in, &data);
     if (http_is_refusal(x->body.failure)) /* what came before stays the client's */
-        fail(x, UPSTREAM_FAILED_PROTOCOL);
+        exchange_fail(x, UPSTREAM_FAILED_PROTOCOL);
     else if (x->body.is_ended)
         release_conn(x);
 }
@@ -191,19 +193,19 @@ static void take_eof(struct upstream_exchange *x, enum wire_verdict v)
     struct str data;
 
     if (!x->has_head) {
-        fail(x, UPSTREAM_FAILED_RESET);
+        exchange_fail(x, UPSTREAM_FAILED_RESET);
         return;
     }
     /* A reset, or TLS without its goodbye, is no end that could be trusted. */
     if (v == WIRE_ERROR && x->framing.body == HTTP_BODY_UNTIL_CLOSE && x->head.status != 101) {
-        fail(x, UPSTREAM_FAILED_TRUNCATED);
+        exchange_fail(x, UPSTREAM_FAILED_TRUNCATED);
         return;
     }
     body_set_eof(&x->body);
     x->framing.is_keep_alive = false;
     (void)body_peek(&x->body, x->in, &data);
     if (!x->body.is_ended && x->framing.body != HTTP_BODY_UNTIL_CLOSE)
-        fail(x, UPSTREAM_FAILED_TRUNCATED);
+        exchange_fail(x, UPSTREAM_FAILED_TRUNCATED);
     else
         release_conn(x);
 }
@@ -224,7 +226,7 @@ static void read_response(struct upstream_exchange *x)
         dial_want(x->c, dial_interest(x->c) & EV_WRITE);
         dial_clear_timeout(x->c);
         if (!x->has_head)
-            fail(x, UPSTREAM_FAILED_PROTOCOL);
+            exchange_fail(x, UPSTREAM_FAILED_PROTOCOL);
         return;
     }
     v = wire_read(x->u->w, dial_wire(x->c), x->in->bytes + x->in->end, room, &n);
@@ -250,6 +252,12 @@ static enum step_result step_open(struct upstream_exchange *x, short what)
     return STEP_WAIT;
 }
 
+/* wait.c goes on. */
+static enum step_result step_queue(struct upstream_exchange *x, short what)
+{
+    return STEP_WAIT;
+}
+
 static enum step_result step_send_head(struct upstream_exchange *x, short what)
 {
     struct worker *worker = x->u->w;
@@ -258,12 +266,12 @@ static enum step_result step_send_head(struct upstream_exchange *x, short what)
 
     x->r.ops->write_head(x->r.arg, &w);
     if (w.is_full) { /* our own additions made a head near the limit too long */
-        fail(x, UPSTREAM_FAILED_PROTOCOL);
+        exchange_fail(x, UPSTREAM_FAILED_PROTOCOL);
         return STEP_AGAIN;
     }
     v = exchange_send_head(x, worker->scratch, (size_t)((char *)w.p - worker->scratch));
     if (v == WIRE_ERROR || v == WIRE_EOF) {
-        fail(x, UPSTREAM_FAILED_RESET);
+        exchange_fail(x, UPSTREAM_FAILED_RESET);
         return STEP_AGAIN;
     }
     worker_count(worker, COUNT_UPSTREAM_REQUESTS);
@@ -323,7 +331,7 @@ static void fail_open(struct upstream_exchange *x, dial_why why)
 
     if (failures[f].result != BALANCE_NO_RESULT) /* our own limits say nothing of it */
         atomic_store_explicit(&x->origin->why, why, memory_order_relaxed);
-    fail(x, f);
+    exchange_fail(x, f);
 }
 
 static void on_open(void *arg, dial_why why)
@@ -364,7 +372,7 @@ static void on_timeout(void *arg)
     if (x->is_tunnel)
         end_tunnel(x);
     else
-        fail(x, x->has_head ? UPSTREAM_FAILED_IDLE : UPSTREAM_FAILED_FIRST_BYTE);
+        exchange_fail(x, x->has_head ? UPSTREAM_FAILED_IDLE : UPSTREAM_FAILED_FIRST_BYTE);
     x->r.ops->on_progress(x->r.arg); /* may end x */
 }
 
@@ -397,7 +405,7 @@ static void connect_or_reuse(struct upstream_exchange *x)
     dial_why why = 0;
 
     if (n == 0) { /* its last address has just gone */
-        fail(x, UPSTREAM_FAILED_NONE_UP);
+        exchange_fail(x, UPSTREAM_FAILED_NONE_UP);
         return;
     }
     if (!x->r.is_fresh_wanted)
@@ -420,6 +428,18 @@ static void connect_or_reuse(struct upstream_exchange *x)
         run(x, 0);
 }
 
+void exchange_open(struct upstream_exchange *x)
+{
+    x->step = STEP_OPEN;
+    x->began_ms = clock_coarse_ms();
+    if (balance_wants_latency(x->pool->balance))
+        x->started_us = clock_mono_us();
+    if (buffers_are_short_for_origins())
+        exchange_fail(x, UPSTREAM_FAILED_NO_MEMORY);
+    else
+        connect_or_reuse(x);
+}
+
 struct upstream_exchange *upstream_start(struct upstream_worker *u,
                                          const struct upstream_request *r)
 {
@@ -428,16 +448,7 @@ struct upstream_exchange *upstream_start(struct upstream_worker *u,
     x->r = *r;
     x->pool = &r->pools->pools[r->pool];
     ensure(r->pool < r->pools->n && r->pool < u->n_turns);
-    x->origin = pool_pick(u, r);
-    x->began_ms = clock_coarse_ms();
-    if (balance_wants_latency(x->pool->balance))
-        x->started_us = clock_mono_us();
-    if (x->origin == NULL)
-        fail(x, UPSTREAM_FAILED_NONE_UP);
-    else if (buffers_are_short_for_origins())
-        fail(x, UPSTREAM_FAILED_NO_MEMORY);
-    else
-        connect_or_reuse(x);
+    exchange_find_origin(x);
     return x;
 }
 
@@ -468,6 +479,11 @@ void upstream_hide_fields(struct upstream_exchange *x, const struct field_names 
 const struct http_framing *upstream_framing(const struct upstream_exchange *x)
 {
     return &x->framing;
+}
+
+bool upstream_is_queued(const struct upstream_exchange *x)
+{
+    return x->step == STEP_QUEUE;
 }
 
 uint64_t upstream_body_bytes(const struct upstream_exchange *x)
@@ -519,7 +535,8 @@ void upstream_pump(struct upstream_exchange *x)
 
 void upstream_time_out(struct upstream_exchange *x)
 {
-    fail(x, x->step == STEP_OPEN ? UPSTREAM_FAILED_CONNECT_TIMEOUT : UPSTREAM_FAILED_FIRST_BYTE);
+    exchange_fail(x, x->step == STEP_OPEN ? UPSTREAM_FAILED_CONNECT_TIMEOUT
+                                          : UPSTREAM_FAILED_FIRST_BYTE);
 }
 
 uint64_t upstream_origin_bit(const struct upstream_exchange *x)

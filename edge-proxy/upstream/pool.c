@@ -77,6 +77,7 @@ static void make_origin(struct upstream_pool *p, size_t i, const struct config_o
     balance_set(p->balance, i, hash_text(o->name), c->weight, c->priority);
     balance_set_there(p->balance, i, c->host == NULL);
     old = find_same(before, o->key);
+    o->slots = old != NULL ? slots_hold(old->slots) : slots_new(c->max_requests);
     if (old != NULL)
         inherit_state(o, old, p->config->check.interval_ms != 0);
     else if (before != NULL)
@@ -106,6 +107,7 @@ static void make_pool(const struct upstream_pools *all, struct upstream_pool *p,
     p->n_origins = count_places(config);
     p->origins = base_zalloc(p->n_origins + 1, sizeof(*p->origins));
     p->balance = balance_new(&config->balance, p->n_origins);
+    p->slots = before != NULL ? slots_hold(before->slots) : slots_new(config->max_requests);
     for (size_t k = 0, i = 0; k < config->n_origins; k++)
         for (size_t place = 0; place < origin_places(&config->origins[k]); place++)
             make_origin(p, i++, &config->origins[k], place, before);
@@ -142,30 +144,55 @@ void upstream_pools_free(struct upstream_pools *all)
             origin_free_targets(&p->origins[k]);
             free(p->origins[k].name);
             free(p->origins[k].key);
+            slots_drop(p->origins[k].slots);
         }
         free(p->origins);
         balance_free(p->balance);
+        slots_drop(p->slots);
         dial_identity_put(p->identity);
     }
     free(all->pools);
     free(all);
 }
 
+void upstream_pools_take_over(struct upstream_pools *all)
+{
+    for (size_t i = 0; i < all->n; i++) {
+        struct upstream_pool *p = &all->pools[i];
+
+        slots_set_limit(p->slots, p->config->max_requests);
+        for (size_t k = 0; k < p->n_origins; k++)
+            slots_set_limit(p->origins[k].slots, p->origins[k].config->max_requests);
+        pool_tell_waiting(p);
+    }
+}
+
 /* ---- Choosing ---- */
 
-struct upstream_origin *pool_pick(struct upstream_worker *u, const struct upstream_request *r)
+int pool_pick(struct upstream_worker *u, const struct upstream_request *r, uint64_t full)
 {
-    const struct upstream_pool *p = &r->pools->pools[r->pool];
-    int i = balance_pick(p->balance, &u->turns[r->pool],
-                         &(struct balance_query){
-                             .tried = r->tried,
-                             .key = r->key,
-                             .has_key = r->has_key,
-                             .seed = u->w->index,
-                             .now_ms = clock_coarse_ms(),
-                         });
+    return balance_pick(r->pools->pools[r->pool].balance, &u->turns[r->pool],
+                        &(struct balance_query){
+                            .tried = r->tried,
+                            .full = full,
+                            .key = r->key,
+                            .has_key = r->has_key,
+                            .seed = u->w->index,
+                            .now_ms = clock_coarse_ms(),
+                        });
+}
 
-    return i < 0 ? NULL : &p->origins[i];
+int pool_look(const struct upstream_request *r, uint64_t full)
+{
+    return balance_look(
+        r->pools->pools[r->pool].balance,
+        &(struct balance_query){.tried = r->tried, .full = full, .now_ms = clock_coarse_ms()});
+}
+
+void pool_tell_waiting(const struct upstream_pool *p)
+{
+    if (slots_waiting(p->slots) > 0)
+        slots_wake(p->slots);
 }
 
 static const char *const EJECTION_TEXTS[] = {
@@ -287,6 +314,7 @@ void upstream_origin_state(const struct upstream_pools *all, size_t i,
         .connections = balance_in_flight(p->balance, i),
         .share_permille = balance_ramp_permille(p->balance, i, now_ms),
         .is_panic = balance_is_panicking(p->balance, now_ms),
+        .waiting = slots_waiting(p->slots),
         .is_there = balance_is_there(p->balance, i),
     };
     if (o->name_reason[0] != '\0' && out->is_there)

@@ -145,6 +145,7 @@ static void on_resolved(void *arg, const struct resolve_answer *a)
         publish(first, a->ips, a->n);
     for (size_t k = 0; k < origin_places(first->config); k++)
         snprintf(first[k].name_reason, sizeof(first->name_reason), "%s", a->why);
+    pool_tell_waiting(first->pool);
     if (first->pool->all->on_change != NULL)
         first->pool->all->on_change(first->pool->all->on_change_arg);
 }
@@ -219,6 +220,7 @@ void upstream_pools_resolve(struct upstream_pools *all, const struct upstream_po
 
 void upstream_pools_retire(struct upstream_pools *all)
 {
+    atomic_store(&all->is_retired, true);
     if (all->resolver != NULL)
         resolver_stop(all->resolver);
 }

@@ -32,6 +32,8 @@ void upstream_pools_free(struct upstream_pools *p);
  * first ones, but not for long. errors gets a warning for each that has none yet. */
 void upstream_pools_resolve(struct upstream_pools *p, const struct upstream_pools *previous,
                             struct worker *w, struct errors *errors);
+/* From now on their limits hold, also for what began before. */
+void upstream_pools_take_over(struct upstream_pools *p);
 /* Others have taken over: its names are not asked for any more. */
 void upstream_pools_retire(struct upstream_pools *p);
 
@@ -53,6 +55,7 @@ struct upstream_origin_state {
     bool is_there;               /* false: a place without address that nobody needs to see */
     uint32_t share_permille;     /* of its weight: less while it starts slowly */
     bool is_panic;               /* its pool asks all, whatever their health */
+    uint32_t waiting;            /* in its pool's queue */
     char why[UPSTREAM_WHY_TEXT]; /* room for the reason */
 };
 size_t upstream_count_origins(const struct upstream_pools *p);
@@ -86,6 +89,8 @@ void upstream_worker_free(struct upstream_worker *u);
 /* X(name, status for the client, counter, label, what it says about the origin) */
 #define UPSTREAM_FAILURES(X)                                                          \
     X(NONE_UP, 503, UPSTREAM_NONE_UP, "no origin up", NO_RESULT)                      \
+    X(QUEUE_FULL, 503, UPSTREAM_QUEUE_FULL, "queue full", NO_RESULT)                  \
+    X(QUEUE_TIMEOUT, 503, UPSTREAM_QUEUE_TIMEOUT, "queue timeout", NO_RESULT)         \
     X(NO_FILES, 503, UPSTREAM_NO_FILES, "no file descriptor left", NO_RESULT)         \
     X(NO_MEMORY, 503, UPSTREAM_NO_MEMORY, "buffers used up", NO_RESULT)               \
     X(NO_PORTS, 503, UPSTREAM_NO_PORTS, "no local port left", NO_RESULT)              \
@@ -144,6 +149,8 @@ struct upstream_exchange *upstream_start(struct upstream_worker *u,
 /* Ends it in any state: keeps the connection if the response was read whole, else closes it. */
 void upstream_end(struct upstream_exchange *x);
 enum upstream_failure upstream_failure(const struct upstream_exchange *x);
+/* It waits until its pool's limits let it begin. Its time has not begun either. */
+bool upstream_is_queued(const struct upstream_exchange *x);
 /* The final head (or a 101); NULL: not yet. */
 const struct http_head *upstream_head(const struct upstream_exchange *x);
 /* Of that head, lines with these names are not to be forwarded or stored. */

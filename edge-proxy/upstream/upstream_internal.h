@@ -9,6 +9,7 @@
 #include "common/snapshot/snapshot.h"
 #include "edge-proxy/dial/dial.h"
 #include "edge-proxy/resolve/resolve.h"
+#include "edge-proxy/slots/slots.h"
 
 #include <stdatomic.h>
 
@@ -36,6 +37,8 @@ struct upstream_origin {
     /* By what workers see. */
     _Atomic dial_why why; /* of the newest connection, if it did not open */
     struct dial_memory memory;
+    struct slots
+        *slots; /* counted in pools with limits; shared with generations before and after */
 };
 
 struct upstream_pools;
@@ -47,6 +50,7 @@ struct upstream_pool {
     struct upstream_origin *origins;
     size_t n_origins;
     struct balance *balance;
+    struct slots *slots; /* as the origins'; with the queue */
 };
 
 struct upstream_pools {
@@ -58,11 +62,16 @@ struct upstream_pools {
     size_t n;
     uint32_t body_idle_ms;   /* a body that makes no progress for so long is given up */
     uint32_t tunnel_idle_ms; /* and so is a tunnel */
+    _Atomic bool is_retired; /* others have taken over */
 };
 
 struct upstream_worker;
-/* Whom to ask; NULL: nobody is left. */
-struct upstream_origin *pool_pick(struct upstream_worker *u, const struct upstream_request *r);
+/* Whom to ask, by index, other than those who are full; or what balance_pick says. */
+int pool_pick(struct upstream_worker *u, const struct upstream_request *r, uint64_t full);
+/* The same without a choice. */
+int pool_look(const struct upstream_request *r, uint64_t full);
+/* Something about its origins has changed: those who wait for one look again. */
+void pool_tell_waiting(const struct upstream_pool *p);
 /* What became of a request that began then, by clock_coarse_ms. */
 void origin_note(struct upstream_origin *o, struct worker *w, enum balance_result result,
                  int64_t began_ms);
@@ -95,6 +104,7 @@ struct upstream_worker {
 
 #define EXCHANGE_STEPS(X)   \
     X(OPEN, open)           \
+    X(QUEUE, queue)         \
     X(SEND_HEAD, send_head) \
     X(EXCHANGE, exchange)   \
     X(OVER, over)
@@ -116,6 +126,9 @@ struct upstream_exchange {
     struct dial_conn *c; /* NULL: given back, or none */
     enum exchange_step step;
     enum upstream_failure failure;
+    bool has_slots;              /* one of the pool, one of the origin */
+    struct slots_waiter *waiter; /* STEP_QUEUE */
+    struct wheel_timer queue_timer;
     bool is_reused, has_sent, has_answered, is_request_sent, is_request_broken, has_head, is_tunnel;
     struct chunker chunker;
     struct buffer *in;  /* the response */
@@ -123,11 +136,21 @@ struct upstream_exchange {
     struct body body;
     struct http_framing framing;
     struct http_head head;
+    char preface[DIAL_PREFACE_MAX]; /* while it waits */
 };
 
 /* exchange.c */
 /* For what comes next of a body or a tunnel. */
 void exchange_set_idle(struct upstream_exchange *x);
+void exchange_fail(struct upstream_exchange *x, enum upstream_failure why);
+/* Its origin is chosen: connects. */
+void exchange_open(struct upstream_exchange *x);
+
+/* wait.c */
+/* Chooses an origin and goes on with exchange_open, at once or later; or fails. */
+void exchange_find_origin(struct upstream_exchange *x);
+/* Gives slots back, or leaves the queue. */
+void exchange_let_go(struct upstream_exchange *x);
 
 /* exchange_send.c: the request. */
 /* WIRE_OK and WIRE_AGAIN_WRITE: what could not be sent is kept and goes out with the body. */

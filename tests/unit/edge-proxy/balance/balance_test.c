@@ -64,6 +64,57 @@ static bool is_near(unsigned got, unsigned want, unsigned slack)
     return false;
 }
 
+/* ---- Who is full ---- */
+
+/* Sets as letters. want: whom round robin asks first, or '-' for none, '+' for full. */
+static const struct {
+    const char *name, *down, *ejected, *tried, *full;
+    char want;
+} full_rows[] = {
+    {"the next one is asked", "", "", "", "a", 'b'},
+    {"all are full", "", "", "", "abc", '+'},
+    {"none is left", "abc", "", "", "a", '-'},
+    {"who is left is full", "ab", "", "", "c", '+'},
+    {"who is out is not asked because the others are full", "", "a", "", "bc", '+'},
+    {"with nobody else it is", "bc", "a", "", "", 'a'},
+    {"and then may be full too", "bc", "a", "", "a", '+'},
+    {"has been everywhere", "", "", "abc", "abc", '-'},
+    {"but for one", "", "", "ab", "c", '+'},
+};
+
+static uint64_t set_of(const char *letters)
+{
+    uint64_t set = 0;
+
+    for (; *letters != '\0'; letters++)
+        set |= (uint64_t)1 << (*letters - 'a');
+    return set;
+}
+
+static void who_is_full_is_passed_over(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < COUNT_OF(full_rows); k++) {
+        struct setup s;
+        struct balance_query q = {
+            .tried = set_of(full_rows[k].tried), .full = set_of(full_rows[k].full), .now_ms = NOW};
+        int got, look;
+
+        set_up(&s, (struct config_balance){0}, "111");
+        for (size_t i = 0; i < 3; i++) {
+            balance_set_down(s.b, i, set_of(full_rows[k].down) >> i & 1, NOW);
+            balance_eject(s.b, i, set_of(full_rows[k].ejected) >> i & 1 ? NOW + 1000 : 0);
+        }
+        look = balance_look(s.b, &q);
+        got = balance_pick(s.b, &s.turn, &q);
+        assert_int_equal(look, got < 0 ? got : 0);
+        got = got == BALANCE_NONE ? '-' : got == BALANCE_FULL ? '+' : 'a' + got;
+        if (got != full_rows[k].want)
+            fail_msg("%s: got %c, wanted %c", full_rows[k].name, got, full_rows[k].want);
+        balance_free(s.b);
+    }
+}
+
 /* ---- Round robin ---- */
 
 /* "letters" are turns: who is asked, one after the other. */
@@ -646,6 +697,7 @@ static void threads_share_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_is_full_is_passed_over),
         cmocka_unit_test(round_robin_goes_by_turns),
         cmocka_unit_test(workers_begin_apart),
         cmocka_unit_test(who_is_out_is_not_asked),

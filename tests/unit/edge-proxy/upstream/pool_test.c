@@ -52,7 +52,9 @@ static struct upstream_origin *pick(struct upstream_pools *all, uint64_t tried)
     static struct balance_turn turn;
     static struct upstream_worker u = {.w = &worker, .turns = &turn, .n_turns = 1};
 
-    return pool_pick(&u, &(struct upstream_request){.pools = all, .tried = tried});
+    int i = pool_pick(&u, &(struct upstream_request){.pools = all, .tried = tried}, 0);
+
+    return i < 0 ? NULL : &all->pools[0].origins[i];
 }
 
 static void leaves_out_what_is_down_or_tried(void **state)
