@@ -37,6 +37,11 @@ static void on_drain(struct control *c, struct frame_link *link, const Gslb__Dra
         text_free(&error);
         return;
     }
+    if (request->lifetime_s > 0) {
+        frame_link_reply_text(link, NULL,
+                              "an edge's own drain does not end by itself: ask a gslb-dns node");
+        return;
+    }
     control_set_drain(c, request->is_on, request->reason);
     frame_link_reply_text(
         link, request->is_on ? "this edge is draining" : "this edge is no longer draining", NULL);

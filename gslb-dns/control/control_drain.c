@@ -25,7 +25,7 @@ static void forget_drain(struct control *c, const char *name)
     c->n_drains = kept;
 }
 
-static void keep_drain(struct control *c, const char *name, const char *reason)
+static void keep_drain(struct control *c, const char *name, const char *reason, int64_t until_s)
 {
     struct control_drain *d;
 
@@ -34,6 +34,23 @@ static void keep_drain(struct control *c, const char *name, const char *reason)
     d = &c->drains[c->n_drains++];
     text_clean(d->name, sizeof(d->name), name);
     text_clean(d->reason, sizeof(d->reason), reason);
+    d->until_s = until_s;
+}
+
+/* The reason as status shows it, here and by way of the edge at the other nodes: with its end. */
+static const char *tell_reason(const struct control_drain *d, char buf[CONTROL_TEXT])
+{
+    char end[CLOCK_ISO + sizeof(" (until )")], kept[CONTROL_TEXT];
+
+    if (d->until_s == 0)
+        return d->reason;
+    clock_format_iso(d->until_s, kept);
+    snprintf(end, sizeof(end), "%suntil %.*s%s", d->reason[0] ? " (" : "", CLOCK_ISO - 1, kept,
+             d->reason[0] ? ")" : "");
+    /* Rather less of the reason than of the end, and no part of a character. */
+    text_clean(kept, sizeof(kept) - strlen(end), d->reason);
+    snprintf(buf, CONTROL_TEXT, "%s%s", kept, end);
+    return buf;
 }
 
 static void send_drain(struct control *c, struct control_edge *e, bool is_on, const char *reason)
@@ -59,10 +76,10 @@ bool control_apply_drain(struct control *c, size_t i)
     const struct control_edge *e = &c->edges[i];
     const struct control_drain *d = control_find_drain(c, c->config->edges[i].name);
     bool is_on = d != NULL || e->is_draining_itself;
-    char reason[CONTROL_TEXT];
+    char reason[CONTROL_TEXT], buf[CONTROL_TEXT];
 
     text_clean(reason, sizeof(reason),
-               d != NULL               ? d->reason
+               d != NULL               ? tell_reason(d, buf)
                : e->is_draining_itself ? e->report->drain_reason
                                        : "");
     return health_set_drain(c->health, i, is_on, reason[0] != '\0' ? reason : "drained",
@@ -93,7 +110,8 @@ void control_follow_drain(struct control *c, size_t i)
         forget_drain(c, name);
         control_save_state(c);
     } else if (!e->is_told) {
-        send_drain(c, e, true, d->reason);
+        char buf[CONTROL_TEXT];
+        send_drain(c, e, true, tell_reason(d, buf));
     }
 }
 
@@ -115,9 +133,52 @@ static void say_unknown(const struct config *config, const char *name, struct te
         text_addf(error, "; did you mean '%s'?", nearest);
 }
 
-void control_drain(struct control *c, const char *name, bool is_on, const char *reason,
-                   struct text *done, struct text *error)
+static int64_t end_of(const Gslb__DrainRequest *request)
 {
+    return request->lifetime_s > 0 ? clock_wall_s() + request->lifetime_s : 0;
+}
+
+/* The edge is told, or will be; what is answered from now on goes by it. */
+static void follow_word(struct control *c, size_t i)
+{
+    struct control_edge *e = &c->edges[i];
+    const struct control_drain *d = control_find_drain(c, c->config->edges[i].name);
+    char buf[CONTROL_TEXT];
+
+    e->confirmed_ms = 0;
+    e->is_undrain_due = d == NULL && e->peer == NULL;
+    if (e->peer != NULL)
+        send_drain(c, e, d != NULL, d != NULL ? tell_reason(d, buf) : "");
+    control_settle(c, control_apply_drain(c, i));
+}
+
+void control_expire_drains(struct control *c)
+{
+    int64_t now_s = clock_wall_s();
+
+    for (size_t k = 0; k < c->n_drains;) {
+        char name[TLS_NAME];
+        ptrdiff_t i;
+
+        if (c->drains[k].until_s == 0 || c->drains[k].until_s > now_s) {
+            k++;
+            continue;
+        }
+        memcpy(name, c->drains[k].name, sizeof(name));
+        log_info("control", "the time of a drain is over edge=%s", name);
+        forget_drain(c, name);
+        (void)control_save_state(c);
+        i = control_find_edge(c->config, name);
+        if (i != CONTROL_NO_EDGE)
+            follow_word(c, (size_t)i);
+    }
+}
+
+void control_drain(struct control *c, const Gslb__DrainRequest *request, struct text *done,
+                   struct text *error)
+{
+    const char *name = request->edge;
+    bool is_on = request->is_on;
     ptrdiff_t i = control_find_edge(c->config, name);
     struct control_edge *e;
     struct outcome outcome;
@@ -127,15 +188,11 @@ void control_drain(struct control *c, const char *name, bool is_on, const char *
         return;
     }
     e = &c->edges[i];
-    e->confirmed_ms = 0;
-    e->is_undrain_due = !is_on && e->peer == NULL;
     if (is_on)
-        keep_drain(c, name, reason);
+        keep_drain(c, name, request->reason, end_of(request));
     else
         forget_drain(c, name);
     outcome = control_save_state(c);
-    if (e->peer != NULL)
-        send_drain(c, e, is_on, is_on ? control_find_drain(c, name)->reason : "");
     log_info("control", "operator %s edge=%s reason=\"%s\"", is_on ? "drains" : "undrains", name,
              is_on ? control_find_drain(c, name)->reason : "");
     text_addf(done, "%s %s%s", name, is_on ? "is draining" : "is no longer draining",
@@ -146,5 +203,5 @@ void control_drain(struct control *c, const char *name, bool is_on, const char *
         text_adds(done,
                   "; but the state file could not be written (see the log): this node forgets "
                   "it when it restarts");
-    control_settle(c, control_apply_drain(c, (size_t)i));
+    follow_word(c, (size_t)i);
 }

@@ -47,9 +47,11 @@ static void log_suspicion(struct control *c)
 
 void control_settle(struct control *c, bool is_changed)
 {
-    int64_t left = health_next_change_ms(c->health) - clock_mono_ms();
     struct timeval after;
+    int64_t left;
 
+    control_expire_drains(c); /* which settles too, when one has ended */
+    left = health_next_change_ms(c->health) - clock_mono_ms();
     for (size_t i = 0; i < c->config->n_edges; i++) {
         const struct health_edge *now = health_edge(c->health, i);
 

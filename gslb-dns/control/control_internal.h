@@ -35,6 +35,7 @@ struct control_peer {
 struct control_drain {
     char name[TLS_NAME];
     char reason[CONTROL_TEXT];
+    int64_t until_s; /* wall clock; 0: until somebody says otherwise */
 };
 
 /* Counters of one report, by this node's clock. */
@@ -159,8 +160,10 @@ void control_rate_add(struct control_rate *r, const struct control_sample *now);
 /* control_drain.c */
 const struct control_drain *control_find_drain(const struct control *c, const char *name);
 /* The operator's word; fills reply with what was done, or error. */
-void control_drain(struct control *c, const char *name, bool is_on, const char *reason,
-                   struct text *done, struct text *error);
+void control_drain(struct control *c, const Gslb__DrainRequest *request, struct text *done,
+                   struct text *error);
+/* Ends those whose time is over. */
+void control_expire_drains(struct control *c);
 /* Compares an edge's newest report with what was asked of it. */
 void control_follow_drain(struct control *c, size_t edge);
 /* Tells health whether the edge drains, by the operator's word or its own. */

@@ -283,7 +283,7 @@ static void on_drain(struct control *c, struct control_peer *peer,
 {
     struct text done = {0}, error = {0};
 
-    control_drain(c, request->edge, request->is_on, request->reason, &done, &error);
+    control_drain(c, request, &done, &error);
     if (error.n > 0)
         frame_link_reply_text(peer->link, NULL, error.p);
     else

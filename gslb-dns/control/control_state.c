@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * control_state: the file in which drains and challenges survive a restart. One line each,
- * "drain EDGE REASON" and "challenge NAME TEXT STAMP END add|remove", the last two numbers as in
- * struct acme_record, but END in ms of the wall clock: a node that is down for a while does not
- * answer longer for it. Written whole to a neighbour and renamed over the old one, so that a crash
- * leaves one or the other. Lines that are not understood (of another version) are skipped with a
- * warning: a node that does not start would be worse than a drain that is forgotten.
+ * "drain EDGE REASON", "drain-until END EDGE REASON" and "challenge NAME TEXT STAMP END
+ * add|remove", the last two numbers as in struct acme_record, but its END in ms of the wall clock:
+ * a node that is down for a while does not answer longer for it. Written whole to a neighbour and
+ * renamed over the old one, so that a crash leaves one or the other. Lines that are not understood
+ * (of another version) are skipped with a warning: a node that does not start would be worse than a
+ * drain that is forgotten.
  */
 #include "common/clock/clock.h"
 #include "common/log/log.h"
@@ -51,6 +52,20 @@ static bool take_drain(struct control *c, struct str rest)
     return true;
 }
 
+/* One whose time is over ends soon after. */
+static bool take_drain_until(struct control *c, struct str rest)
+{
+    const char *space = memchr(rest.p, ' ', rest.n);
+    size_t n = space != NULL ? (size_t)(space - rest.p) : 0;
+    uint64_t until_s;
+
+    if (n == 0 || !text_parse_u64((struct str){rest.p, n}, &until_s) || until_s == 0 ||
+        until_s > INT64_MAX || !take_drain(c, (struct str){space + 1, rest.n - n - 1}))
+        return false;
+    c->drains[c->n_drains - 1].until_s = (int64_t)until_s;
+    return true;
+}
+
 /* One whose time is over is no mistake. */
 static bool take_challenge(struct control *c, struct str rest)
 {
@@ -75,7 +90,9 @@ static bool take_line(struct control *c, struct str line)
     static const struct {
         struct str key;
         bool (*take)(struct control *c, struct str rest);
-    } kinds[] = {{STR("drain "), take_drain}, {STR("challenge "), take_challenge}};
+    } kinds[] = {{STR("drain "), take_drain},
+                 {STR("drain-until "), take_drain_until},
+                 {STR("challenge "), take_challenge}};
 
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         const struct str *key = &kinds[i].key;
@@ -141,8 +158,14 @@ struct outcome control_save_state(const struct control *c)
     if (path == NULL)
         return OUTCOME_OK;
     text_adds(&t, "# What operators asked for. Written by gslb-dns.\n");
-    for (size_t i = 0; i < c->n_drains; i++)
-        text_addf(&t, "drain %s %s\n", c->drains[i].name, c->drains[i].reason);
+    for (size_t i = 0; i < c->n_drains; i++) {
+        const struct control_drain *d = &c->drains[i];
+
+        if (d->until_s != 0)
+            text_addf(&t, "drain-until %" PRId64 " %s %s\n", d->until_s, d->name, d->reason);
+        else
+            text_addf(&t, "drain %s %s\n", d->name, d->reason);
+    }
     write_challenges(c, &t);
     outcome = text_replace_file(path, &(struct str){t.p, t.n}, 1, 0640);
     if (has_failed(outcome))

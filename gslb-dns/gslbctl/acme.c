@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool read_lifetime(const char *text, uint32_t *out)
+bool lifetime_read(const char *text, uint32_t *out)
 {
     static const struct {
         const char *unit;
@@ -40,7 +40,7 @@ bool acme_read(char **args, int n_args, const char *lifetime, Gslb__AcmeRequest 
             out->name = args[1];
         if (n_args > 2)
             out->value = args[2];
-        return lifetime == NULL || read_lifetime(lifetime, &out->lifetime_s);
+        return lifetime == NULL || lifetime_read(lifetime, &out->lifetime_s);
     }
     return false;
 }

@@ -20,6 +20,7 @@ enum {
     LONG_FULL,
     LONG_SOFT,
     LONG_WHAT_IF,
+    LONG_FOR,
     LONG_HELP
 };
 
@@ -69,6 +70,10 @@ static void take_option(struct call *call, int option)
     case LONG_SOFT:
         call->options |= OPTION_SOFT;
         break;
+    case LONG_FOR:
+        call->options |= OPTION_FOR;
+        call->lifetime = optarg;
+        break;
     case LONG_WHAT_IF:
         call->options |= OPTION_WHAT_IF;
         if (call->n_what_if == WHAT_IF_MAX) {
@@ -106,6 +111,7 @@ struct call arguments_read(int argc, char **argv)
         {"full", no_argument, NULL, LONG_FULL},
         {"soft", no_argument, NULL, LONG_SOFT},
         {"what-if", required_argument, NULL, LONG_WHAT_IF},
+        {"for", required_argument, NULL, LONG_FOR},
         {"help", no_argument, NULL, LONG_HELP},
         {"version", no_argument, NULL, 'V'},
         {0},

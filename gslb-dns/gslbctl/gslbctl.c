@@ -192,6 +192,11 @@ static enum gslbctl_exit ask_drain(struct call *call, bool is_on)
     drain.edge = call->args[0];
     drain.is_on = is_on;
     drain.reason = frame_borrow(call->reason);
+    if (is_on && call->lifetime != NULL && !lifetime_read(call->lifetime, &drain.lifetime_s)) {
+        fprintf(stderr, "gslbctl: --for takes a time such as 30m, 2h or 1d, not '%s'\n",
+                call->lifetime);
+        return GSLBCTL_USAGE;
+    }
     request.action_case = GSLB__REQUEST__ACTION_DRAIN;
     request.drain = &drain;
     return ask_for_text(call, &request, ANSWER_MS);
@@ -372,10 +377,11 @@ static const struct command commands[] = {
      "  --json    one JSON object: name, n_clients, n_unlocated, moved, km, then_km,\n"
      "            shares[region, share, km, then_share, then_km]; what is not known is null\n",
      1},
-    {"drain", "EDGE [--reason TEXT]", 1, OPTION_REASON, run_drain,
+    {"drain", "EDGE [--reason TEXT] [--for TIME]", 1, OPTION_REASON | OPTION_FOR, run_drain,
      "take an edge out of the answers; it finishes what it has",
-     "  --reason TEXT   shown in status and kept with the drain\n\n"
-     "A drain given to a node lasts over restarts of both sides until undrain.\n"
+     "  --reason TEXT   shown in status and kept with the drain\n"
+     "  --for TIME      it ends by itself then: 30m, 2h, 1d; of nodes alone\n\n"
+     "A drain given to a node lasts over restarts of both sides until undrain, or its end.\n"
      "Exit code 1: no such edge.\n",
      0},
     {"undrain", "EDGE", 1, 0, run_undrain, "let an edge back into the answers",
@@ -499,7 +505,8 @@ static const struct {
 } option_names[] = {{"--json", OPTION_JSON},     {"--watch", OPTION_WATCH},
                     {"--reason", OPTION_REASON}, {"--algorithm", OPTION_ALGORITHM},
                     {"--abort", OPTION_ABORT},   {"--lifetime", OPTION_LIFETIME},
-                    {"--full", OPTION_FULL},     {"--what-if", OPTION_WHAT_IF}};
+                    {"--full", OPTION_FULL},     {"--what-if", OPTION_WHAT_IF},
+                    {"--for", OPTION_FOR}};
 
 static bool is_usage_right(const struct call *call, const struct command *c)
 {

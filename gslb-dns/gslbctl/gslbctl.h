@@ -50,7 +50,8 @@ enum {
     OPTION_LIFETIME = 32,
     OPTION_FULL = 64,
     OPTION_SOFT = 128,
-    OPTION_WHAT_IF = 256
+    OPTION_WHAT_IF = 256,
+    OPTION_FOR = 512
 };
 enum { WHAT_IF_MAX = 64 };
 
@@ -91,6 +92,8 @@ enum gslbctl_exit status_show_edge(const Gslb__Report *r, const struct view *vie
                                    struct text *out);
 enum gslbctl_exit explain_show(const Gslb__ExplainReply *e, const struct view *view,
                                struct text *out);
+/* "10m" (to 30 days), in seconds. */
+bool lifetime_read(const char *text, uint32_t *out);
 /* ---- simulate.c */
 enum gslbctl_exit simulate_show(const Gslb__SimulateReply *s, const struct view *view,
                                 struct text *out);

@@ -4,6 +4,7 @@
 import os
 import re
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 from gslbtest import case, case_table, check, check_equal, check_in, main, wait_until  # noqa: E402
@@ -59,6 +60,30 @@ def drain_survives_a_restart():
         site.dns.stop()
         site.dns.start()
         wait_answer(site, {"127.0.0.11"}, "the edge, undrained for good")
+
+
+@case
+def drain_ends_when_its_time_is_over():
+    with build_site() as site:
+        check_equal(site.ctl("drain", "eu-west-1", "--reason", "new disks", "--for", "1h").returncode, 0)
+        check(re.fullmatch(r"new disks \(until 20\d\d-\d\d-\d\dT[\d:]+Z\)",
+                           edge_status(site.dns.status(), "eu-west-1")["reason"]), "the end is shown")
+        text = site.path("ns1.state").read_text()
+        end = int(re.search(r"^drain-until (\d+) eu-west-1 new disks$", text, re.M)[1])
+        check(abs(end - time.time() - 3600) < 60, text)
+        site.dns.stop()
+        # While the node was away an hour has passed but for some seconds.
+        site.path("ns1.state").write_text(text.replace(str(end), str(int(time.time()) + 8)))
+        site.dns.start()
+        check_equal(edge_state(site.dns.status(), "eu-west-1"), "draining")
+        site.dns.program.wait_log("the time of a drain is over edge=eu-west-1", timeout_s=30)
+        site.wait_edge("eu-west-1", "up")
+        check("eu-west-1" not in site.path("ns1.state").read_text(), "it is forgotten")
+        fake = fake_of(site, "eu-west-1")
+        wait_until(lambda: fake.commands and not fake.commands[-1][0], "the edge to be told")
+        result = site.ctl("drain", "eu-west-1", "--for", "soon")
+        check_equal(result.returncode, 2)
+        check_in("--for takes a time such as 30m", result.stderr)
 
 
 @case
