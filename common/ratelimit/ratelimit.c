@@ -26,6 +26,8 @@ struct bucket {
 };
 _Static_assert(sizeof(struct bucket) == CACHE_LINE, "a bucket is one cache line");
 
+_Static_assert(ENTRIES > (int)RATELIMIT_KEYS_MAX, "all keys of one charge fit into one bucket");
+
 struct ratelimit {
     struct siphash_key secret;
     unsigned bucket_bits;
@@ -38,6 +40,7 @@ struct entry {
     struct bucket *bucket;
     size_t i;
     uint32_t load; /* 0: the entry was another key's */
+    bool is_known; /* the entry is the key's already */
 };
 
 struct ratelimit *ratelimit_new(unsigned bucket_bits)
@@ -127,11 +130,49 @@ static struct entry find(const struct ratelimit *t, uint64_t hash, uint32_t now_
     decay(t, b, now_ms);
     for (size_t i = 0; i < ENTRIES; i++) {
         if (__atomic_load_n(&b->tags[i], __ATOMIC_RELAXED) == tag_of(hash))
-            return (struct entry){b, i, load_of(b, i)};
+            return (struct entry){b, i, load_of(b, i), true};
         if (load_of(b, i) < load_of(b, lightest))
             lightest = i;
     }
-    return (struct entry){b, lightest, 0};
+    return (struct entry){b, lightest, 0, false};
+}
+
+static bool is_same(const struct entry *a, const struct entry *b)
+{
+    return a->bucket == b->bucket && a->i == b->i;
+}
+
+/* All were looked for before any was stored, so that several may have been given one entry. It
+ * stays with the key that it belongs to, or that comes first. */
+static bool is_given_away(const struct entry *entries, size_t n, size_t k)
+{
+    for (size_t j = 0; j < n; j++) {
+        if (j != k && is_same(&entries[j], &entries[k]) && (j < k || entries[j].is_known))
+            return true;
+    }
+    return false;
+}
+
+/* As find, after some of the n were stored, for the one at k: it pushes none of the others out. */
+static void find_another(struct entry *entries, size_t n, size_t k, uint64_t hash)
+{
+    struct bucket *b = entries[k].bucket;
+    bool is_taken[ENTRIES] = {false};
+    size_t lightest = ENTRIES;
+
+    for (size_t j = 0; j < n; j++) {
+        if (j != k && entries[j].bucket == b)
+            is_taken[entries[j].i] = true;
+    }
+    for (size_t i = 0; i < ENTRIES; i++) {
+        if (__atomic_load_n(&b->tags[i], __ATOMIC_RELAXED) == tag_of(hash)) {
+            entries[k] = (struct entry){b, i, load_of(b, i), true};
+            return;
+        }
+        if (!is_taken[i] && (lightest == ENTRIES || load_of(b, i) < load_of(b, lightest)))
+            lightest = i;
+    }
+    entries[k] = (struct entry){b, lightest, 0, false};
 }
 
 size_t ratelimit_charge(struct ratelimit *t, const struct ratelimit_key *keys, size_t n,
@@ -150,6 +191,8 @@ size_t ratelimit_charge(struct ratelimit *t, const struct ratelimit_key *keys, s
     for (size_t i = 0; i < n; i++) {
         struct entry *e = &entries[i];
 
+        if (is_given_away(entries, n, i))
+            find_another(entries, n, i, keys[i].hash);
         __atomic_store_n(&e->bucket->tags[e->i], tag_of(keys[i].hash), __ATOMIC_RELAXED);
         set_load(e->bucket, e->i, e->load + keys[i].price);
     }

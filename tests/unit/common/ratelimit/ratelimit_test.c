@@ -84,6 +84,81 @@ static void all_keys_or_none_are_charged(void **state)
     ratelimit_free(t);
 }
 
+/* Keys of one charge in one bucket of two: the lowest bit chooses it, the highest 16 are the tag.
+ * Whichever way they meet there, each may come as often as its own rate allows. */
+static const struct {
+    const char *name;
+    size_t n_strangers; /* whose loads are heavier than any of the keys' will be */
+    uint16_t before;    /* the tag of one that came twice already; 0: nobody */
+    uint16_t tags[RATELIMIT_KEYS_MAX];
+    size_t n;
+    unsigned passed; /* charges of all, at a rate of 12 */
+} neighbours[] = {
+    {"two new ones", 8, 0, {1, 2}, 2, 12},
+    {"as many new ones as there can be", 2, 0, {1, 2, 3, 4, 5, 6, 7, 8}, 8, 12},
+    {"new ones in a full bucket", 10, 0, {1, 2, 3}, 3, 12},
+    {"a new one, and one that is known and light", 9, 2, {1, 2}, 2, 10},
+    {"one that is known and light, and a new one", 9, 1, {1, 2}, 2, 10},
+    {"two that look alike", 8, 0, {1, 1}, 2, 6},
+    {"two that look alike and are known", 9, 1, {1, 1}, 2, 5},
+    {"two that look alike around another", 8, 0, {1, 2, 1}, 3, 6},
+};
+
+static uint64_t hash_of_tag(uint16_t tag)
+{
+    return (uint64_t)tag << 48 | 1;
+}
+
+static void fill_bucket(struct ratelimit *t, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct ratelimit_key stranger = {hash_of_tag((uint16_t)(1000 + i)), ratelimit_price(1)};
+
+        assert_int_equal(ratelimit_charge(t, &stranger, 1, 5), 1);
+    }
+}
+
+/* How often one came: in each charge of all that passed, and before them. */
+static unsigned came(size_t row, uint16_t tag)
+{
+    unsigned n = neighbours[row].before == tag ? 2 : 0;
+
+    for (size_t k = 0; k < neighbours[row].n; k++)
+        n += neighbours[row].tags[k] == tag ? neighbours[row].passed : 0;
+    return n;
+}
+
+static void keys_of_one_bucket_are_charged_each(void **state)
+{
+    for (size_t i = 0; i < COUNT_OF(neighbours); i++) {
+        struct ratelimit *t = ratelimit_new(1);
+        struct ratelimit_key keys[RATELIMIT_KEYS_MAX];
+        struct ratelimit_key before = {hash_of_tag(neighbours[i].before), ratelimit_price(12)};
+        size_t n = neighbours[i].n;
+        unsigned passed = 0;
+
+        fill_bucket(t, neighbours[i].n_strangers);
+        for (int k = 0; neighbours[i].before != 0 && k < 2; k++)
+            assert_int_equal(ratelimit_charge(t, &before, 1, 5), 1);
+        for (size_t k = 0; k < n; k++)
+            keys[k] =
+                (struct ratelimit_key){hash_of_tag(neighbours[i].tags[k]), ratelimit_price(12)};
+        while (passed < 100 && ratelimit_charge(t, keys, n, 5) == n)
+            passed++;
+        if (passed != neighbours[i].passed)
+            fail_msg("%s: %u passed", neighbours[i].name, passed);
+        for (size_t k = 0; k < n; k++) {
+            unsigned left = 12 - came(i, neighbours[i].tags[k]), got = 0;
+
+            while (got < left && ratelimit_charge(t, &keys[k], 1, 5) == 1)
+                got++;
+            if (got != left || ratelimit_charge(t, &keys[k], 1, 5) == 1)
+                fail_msg("%s: the key at %zu was charged wrongly", neighbours[i].name, k);
+        }
+        ratelimit_free(t);
+    }
+}
+
 /* A flood from more addresses than the table has entries, each of which comes once or twice. */
 static void a_flood_of_strangers_touches_no_bystander(void **state)
 {
@@ -148,6 +223,7 @@ int main(void)
         cmocka_unit_test(rates_are_kept),
         cmocka_unit_test(rests_are_forgotten),
         cmocka_unit_test(all_keys_or_none_are_charged),
+        cmocka_unit_test(keys_of_one_bucket_are_charged_each),
         cmocka_unit_test(a_flood_of_strangers_touches_no_bystander),
         cmocka_unit_test(one_who_asks_much_is_found_among_many),
         cmocka_unit_test(heavy_ones_are_treated_alike),
