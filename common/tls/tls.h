@@ -81,6 +81,11 @@ struct tls_server_settings {
     bool is_unknown_refused;       /* who names nobody, or a name that no certificate has */
     const char *name;              /* of the program: its tickets are good for itself alone */
     SSL_CTX_alpn_select_cb_func alpn;
+    /* NULL, or told whom each client asks for (NULL: nobody), with the certificate chosen and
+     * before an old session is looked for: the time to ask the client for a certificate. arg must
+     * stay until all handshakes have ended. */
+    void (*on_name)(void *arg, const char *name, SSL *ssl);
+    void *arg;
 };
 
 /* NULL: errors say why (a missing file, a key that does not match); an expired certificate, and one

@@ -36,6 +36,8 @@ struct served_name {
 struct tls_server {
     size_t n_refs;
     bool is_unknown_refused;
+    void (*on_name)(void *arg, const char *name, SSL *ssl);
+    void *arg;
     SSL_CTX *fallback; /* for everybody else */
     struct served *served;
     size_t n_served;

@@ -2,6 +2,7 @@
 /* TLS for whoever comes: a context per certificate, chosen by SNI (RFC 6066 section 3). */
 #include "common/tls/tls_internal.h"
 
+#include "common/bytes/bytes.h"
 #include "common/log/log.h"
 
 #include <inttypes.h>
@@ -19,16 +20,56 @@ static int refuse_name(const char *name, int *alert)
     return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+/* RFC 6066 section 3, as much of it as we need; OpenSSL refuses what is malformed. "": nobody. */
+static void read_name(SSL *ssl, char out[TLSEXT_MAXLEN_host_name + 1])
+{
+    const unsigned char *p;
+    struct reader r;
+    size_t n;
+
+    out[0] = '\0';
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &p, &n) != 1)
+        return;
+    r = reader_of(p, n);
+    (void)reader_u16(&r); /* one name is all the list has ever had */
+    if (reader_u8(&r) != TLSEXT_NAMETYPE_host_name)
+        return;
+    n = reader_u16(&r);
+    p = reader_take(&r, n);
+    if (p == NULL || n > TLSEXT_MAXLEN_host_name || memchr(p, '\0', n) != NULL)
+        return;
+    memcpy(out, p, n);
+    out[n] = '\0';
+}
+
+/* Before OpenSSL looks for an old session: one that began under another name's conditions must not
+ * be taken for this one's. */
+static int on_hello(SSL *ssl, int *alert, void *arg)
+{
+    const struct tls_server *t = arg;
+    char room[TLSEXT_MAXLEN_host_name + 1], *name = room;
+    SSL_CTX *ctx;
+
+    read_name(ssl, room);
+    if (room[0] == '\0')
+        name = NULL;
+    ctx = name != NULL ? names_find(t, name) : NULL;
+    if (ctx != NULL && ctx != SSL_get_SSL_CTX(ssl))
+        SSL_set_SSL_CTX(ssl, ctx);
+    if (t->on_name != NULL)
+        t->on_name(t->arg, name, ssl);
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+/* Later, when the version is known, and with it which alerts there are. Otherwise the client is
+ * told that its name was understood. */
 static int on_server_name(SSL *ssl, int *alert, void *arg)
 {
     const struct tls_server *t = arg;
     const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-    SSL_CTX *ctx = name != NULL ? names_find(t, name) : NULL;
 
-    if (ctx == NULL && t->is_unknown_refused)
+    if (t->is_unknown_refused && (name == NULL || names_find(t, name) == NULL))
         return refuse_name(name, alert);
-    if (ctx != NULL && ctx != SSL_get_SSL_CTX(ssl))
-        SSL_set_SSL_CTX(ssl, ctx);
     return SSL_TLSEXT_ERR_OK;
 }
 
@@ -74,6 +115,7 @@ static SSL_CTX *new_ctx(struct tls_server *t, const struct tls_server_settings *
     ensure(SSL_CTX_set_session_id_context(ctx, context, (unsigned)strlen(settings->name)) == 1);
     SSL_CTX_set_timeout(ctx, settings->ticket_s != 0 ? settings->ticket_s : TLS_TICKET_S);
     tickets_use(ctx);
+    SSL_CTX_set_client_hello_cb(ctx, on_hello, t);
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
     SSL_CTX_set_tlsext_servername_arg(ctx, t);
     SSL_CTX_set_alpn_select_cb(ctx, settings->alpn, NULL);
@@ -136,6 +178,8 @@ struct tls_server *tls_server_new(const struct tls_server_settings *settings, st
     ensure(settings->n_pairs > 0);
     t->n_refs = 1;
     t->is_unknown_refused = settings->is_unknown_refused;
+    t->on_name = settings->on_name;
+    t->arg = settings->arg;
     t->served = base_zalloc(settings->n_pairs, sizeof(t->served[0]));
     for (size_t i = 0; i < settings->n_pairs; i++) {
         const struct tls_files *files = &settings->pairs[i];

@@ -307,8 +307,22 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
     return result;
 }
 
+/* Who has shown a certificate resumes no longer than it is good. */
+static SSL_TICKET_RETURN on_taken(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
+                                  size_t n, SSL_TICKET_STATUS status, void *arg)
+{
+    X509 *certificate = session != NULL ? SSL_SESSION_get0_peer(session) : NULL;
+
+    if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    if (certificate != NULL && X509_cmp_current_time(X509_get0_notAfter(certificate)) <= 0)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
 void tickets_use(SSL_CTX *ctx)
 {
     pthread_once(&tickets.once, init);
+    ensure(SSL_CTX_set_session_ticket_cb(ctx, NULL, on_taken, NULL) == 1);
     ensure(SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket) == 1);
 }

@@ -223,6 +223,18 @@ struct config_clients {
     size_t n_exempt, n_denied;
 };
 
+/* Certificates that a site asks its visitors for. */
+enum config_verify { CONFIG_VERIFY_OFF, CONFIG_VERIFY_OPTIONAL, CONFIG_VERIFY_REQUIRED };
+struct config_credentials {
+    enum config_verify verify;
+    const char *const *ca_paths; /* whose certificates are good, PEM */
+    size_t n_ca;
+    const char *const *crl_paths; /* which are not any more, PEM; none: that is not asked */
+    size_t n_crl;
+    uint32_t depth; /* CAs between the certificate and one of those */
+    struct place place;
+};
+
 struct config_maintenance {
     bool is_on;
     struct config_page page; /* body.p NULL: the one for 503 */
@@ -261,6 +273,7 @@ struct config_site {
     const char *const *tag_fields; /* names of response fields with tags to purge by */
     size_t n_tag_fields;
     bool has_shown_tags;       /* visitors get them, too */
+    struct config_credentials credentials;
     struct config_pages pages; /* its own, then everybody's */
     struct config_maintenance maintenance;
 };

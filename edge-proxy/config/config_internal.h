@@ -62,6 +62,7 @@ struct file_site {
     const char *const *tag_fields;
     size_t n_tag_fields;
     bool has_shown_tags;
+    struct config_credentials credentials;
 };
 
 struct file_pool {

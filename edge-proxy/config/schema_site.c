@@ -117,6 +117,56 @@ static const struct conf_struct MAINTENANCE = {
     .shorthand = "active",
 };
 
+static const struct conf_choice VERIFY[] = {
+    {"off", CONFIG_VERIFY_OFF},
+    {"optional", CONFIG_VERIFY_OPTIONAL},
+    {"required", CONFIG_VERIFY_REQUIRED},
+    {NULL, 0},
+};
+
+static const struct conf_field CREDENTIALS_FIELDS[] = {
+    {
+        .key = "verify",
+        .kind = CONF_ENUM,
+        .slot = CONF_ONE(struct config_credentials, verify),
+        .choices = VERIFY,
+        .preset = "required",
+        .help = "Whether visitors must show one; a bad one is refused also where it is optional. "
+                "Refused visitors get a TLS alert.",
+    },
+    {
+        .key = "ca",
+        .kind = CONF_FILE,
+        .slot = CONF_LIST(struct config_credentials, ca_paths, n_ca),
+        .is_required = true,
+        .max_items = 64,
+        .help = "CAs whose certificates are good, PEM; no others are, nor the system's. Their "
+                "names are shown to visitors.",
+    },
+    {
+        .key = "crl",
+        .kind = CONF_FILE,
+        .slot = CONF_LIST(struct config_credentials, crl_paths, n_crl),
+        .max_items = 64,
+        .help = "Lists of revoked certificates, PEM, read at each reload: one of every CA from the "
+                "visitor's up to the root. One that is missing or has run out refuses everybody "
+                "whom it could be about. Absent: nothing is revoked.",
+    },
+    {
+        .key = "depth",
+        .kind = CONF_NUMBER,
+        .slot = CONF_ONE(struct config_credentials, depth),
+        .preset = "3",
+        .max = "10",
+        .help = "How many CAs may stand between a visitor's certificate and one of ca.",
+    },
+};
+static const struct conf_struct CREDENTIALS = {
+    .what = "client-certificates",
+    .size = sizeof(struct config_credentials),
+    CONF_FIELDS(CREDENTIALS_FIELDS),
+};
+
 static const struct conf_choice REDIRECT_STATUSES[] = {
     {"301", 301}, {"302", 302}, {"303", 303}, {"307", 307}, {"308", 308}, {NULL, 0},
 };
@@ -324,6 +374,19 @@ static const struct conf_field SITE_FIELDS[] = {
         .kind = CONF_PREFIX,
         .slot = CONF_LIST(struct file_site, access.denied, access.n_denied),
         .help = "Networks that may not come, also of those in allow.",
+    },
+    {
+        .key = "client-certificates",
+        .kind = CONF_STRUCT,
+        .slot = CONF_ONE(struct file_site, credentials),
+        .place = CONF_AT(struct file_site, credentials.place),
+        .of = &CREDENTIALS,
+        .help = "Visitors show a certificate of their own (mutual TLS). Origins get it in the "
+                "field Client-Cert (RFC 9440), which nobody else can bring in. A connection that "
+                "was made under other conditions than the site of a request has is answered 421; "
+                "without TLS, where one is required, 403. Responses to a request with a "
+                "certificate are stored only if they say that they are for all (public, s-maxage "
+                "or must-revalidate), and Vary: Client-Cert tells visitors apart.",
     },
     {
         .key = "maintenance",

@@ -307,6 +307,9 @@ static void build_site(struct check *k, size_t i, struct config_site *out, struc
     out->hosts = names;
     out->is_redirect_https = from->is_redirect_https;
     build_tags(from, out);
+    out->credentials = from->credentials;
+    if (from->credentials.n_ca == 0) /* absent, which verify's default does not know */
+        out->credentials.verify = CONFIG_VERIFY_OFF;
     out->pages = build_pages(k, from->pages, from->n_pages, &k->config->pages);
     build_maintenance(k, from, out);
     names[out->n_hosts++] = config_lower_case(k, from->name);
@@ -319,6 +322,9 @@ static void build_site(struct check *k, size_t i, struct config_site *out, struc
     if (from->is_redirect_https && !has_tls_listener(k->config))
         conf_warn(k->f, from->redirect_place,
                   "site '%s' redirects to https, but no listener here speaks TLS", from->name);
+    if (out->credentials.verify != CONFIG_VERIFY_OFF && !has_tls_listener(k->config))
+        conf_warn(k->f, out->credentials.place,
+                  "site '%s' asks for certificates, but no listener here speaks TLS", from->name);
 }
 
 void config_build_sites(struct check *k)

@@ -76,6 +76,8 @@
     X(ACCEPT_ERRORS, "edge_accept_errors_total", "accept() failed for another reason.")            \
     X(TLS_HANDSHAKES, "edge_tls_handshakes_total", "TLS handshakes completed.")                    \
     X(TLS_RESUMED, "edge_tls_resumed_total", "Of those, resumed by a ticket.")                     \
+    X(TLS_CREDENTIALS, "edge_tls_client_certificates_total",                                       \
+      "TLS handshakes in which the client showed a good certificate.")                             \
     X(TLS_WAITED, "edge_tls_handshakes_delayed_total",                                             \
       "TLS handshakes that waited, lest established connections do.")                              \
     X(TLS_WAITED_ENOUGH, "edge_tls_handshakes_delayed_over_total", "Of those, waiting no more.")   \
@@ -85,12 +87,19 @@
     X(TLS_NO_CIPHER, EDGE_TLS_ "{reason=\"no-shared-cipher\"}", "TLS handshakes that failed.")     \
     X(TLS_UNKNOWN_NAME, EDGE_TLS_ "{reason=\"unknown-name\"}", "TLS handshakes that failed.")      \
     X(TLS_VERSION, EDGE_TLS_ "{reason=\"version\"}", "TLS handshakes that failed.")                \
+    X(TLS_NO_CREDENTIAL, EDGE_TLS_ "{reason=\"no-client-certificate\"}",                           \
+      "TLS handshakes that failed.")                                                               \
+    X(TLS_BAD_CREDENTIAL, EDGE_TLS_ "{reason=\"bad-client-certificate\"}",                         \
+      "TLS handshakes that failed.")                                                               \
     X(TLS_ALERT, EDGE_TLS_ "{reason=\"peer-alert\"}", "TLS handshakes that failed.")               \
     X(TLS_OTHER, EDGE_TLS_ "{reason=\"protocol\"}", "TLS handshakes that failed.")                 \
     X(REQUESTS_GET, EDGE_REQUESTS_ "{method=\"GET\"}", "Requests by method.")                      \
     X(REQUESTS_HEAD, EDGE_REQUESTS_ "{method=\"HEAD\"}", "Requests by method.")                    \
     X(REQUESTS_POST, EDGE_REQUESTS_ "{method=\"POST\"}", "Requests by method.")                    \
     X(REQUESTS_OTHER, EDGE_REQUESTS_ "{method=\"other\"}", "Requests by method.")                  \
+    X(MISDIRECTED, "edge_requests_misdirected_total",                                              \
+      "Requests on a connection that was asked for other client certificates than the site asks "  \
+      "for.")                                                                                      \
     X(RESPONSES_1XX, EDGE_RESPONSES_ "{class=\"1xx\"}", "Responses by class of status.")           \
     X(RESPONSES_2XX, EDGE_RESPONSES_ "{class=\"2xx\"}", "Responses by class of status.")           \
     X(RESPONSES_3XX, EDGE_RESPONSES_ "{class=\"3xx\"}", "Responses by class of status.")           \

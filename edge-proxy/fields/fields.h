@@ -43,6 +43,8 @@ enum {
     X(CACHE_STATUS, "Cache-Status", FIELD_LIST | FIELD_PINNED)                                \
     X(CDN_CACHE_CONTROL, "CDN-Cache-Control", FIELD_LIST | FIELD_CONTROL_)                    \
     X(CDN_LOOP, "CDN-Loop", FIELD_LIST | FIELD_CONTROL_)                                      \
+    X(CLIENT_CERT, "Client-Cert", FIELD_SINGLETON | FIELD_CONTROL_)                           \
+    X(CLIENT_CERT_CHAIN, "Client-Cert-Chain", FIELD_LIST | FIELD_CONTROL_)                    \
     X(CONNECTION, "Connection", FIELD_LIST | FIELD_HOP | FIELD_NO_TRAILER)                    \
     X(CONTENT_ENCODING, "Content-Encoding", FIELD_LIST | FIELD_CONTENT_ | FIELD_KEEP_304)     \
     X(CONTENT_LANGUAGE, "Content-Language", FIELD_LIST | FIELD_CONTENT_)                      \
@@ -169,6 +171,8 @@ void fields_clear(struct fields *f);
 /* Adds a line whose name is a token and whose value is legal, as the parsers guarantee.
  * false: FIELDS_MAX lines are there already. */
 MUST_USE bool fields_add(struct fields *f, struct str name, struct str value);
+/* Takes all lines of a known field out; the others keep their order. */
+void fields_remove(struct fields *f, enum field_id id);
 /* For parsers that fill in name and value of v and count by themselves: all the rest, and
  * fields_mark_hop_by_hop with it. */
 void fields_index(struct fields *f);

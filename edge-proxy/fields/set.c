@@ -217,6 +217,19 @@ void fields_index(struct fields *f)
     fields_mark_hop_by_hop(f);
 }
 
+void fields_remove(struct fields *f, enum field_id id)
+{
+    uint32_t kept = 0;
+
+    if (!fields_has(f, id))
+        return;
+    for (uint32_t i = 0; i < f->count; i++)
+        if (f->v[i].id != id)
+            f->v[kept++] = f->v[i];
+    f->count = kept;
+    fields_index(f);
+}
+
 int fields_next(const struct fields *f, int i)
 {
     const struct field *at = &f->v[i];

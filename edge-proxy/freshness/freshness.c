@@ -120,7 +120,12 @@ static uint32_t initial_age(const struct freshness_exchange *x)
     return age > FIELDS_SECONDS_MAX ? FIELDS_SECONDS_MAX : (uint32_t)age;
 }
 
-/* RFC 9111 section 3.5. */
+/* RFC 9111 section 3.5; a certificate says no less of who asks than Authorization does. */
+static bool has_credentials(const struct fields *request)
+{
+    return fields_has(request, FIELD_AUTHORIZATION) || fields_has(request, FIELD_CLIENT_CERT);
+}
+
 static bool allows_authorized(const struct cache_control *cc)
 {
     return cc_has(cc, CC_PUBLIC) || cc_has(cc, CC_S_MAXAGE) || cc_has(cc, CC_MUST_REVALIDATE);
@@ -159,7 +164,7 @@ static enum freshness_verdict judge_storing(const struct freshness_exchange *x,
     /* private="field" would let the rest be stored; keeping none of it is always allowed. */
     if (cc_has(cc, CC_PRIVATE) || cc->private_names.n > 0)
         return FRESHNESS_PRIVATE;
-    if (fields_has(x->request, FIELD_AUTHORIZATION) && !allows_authorized(cc))
+    if (has_credentials(x->request) && !allows_authorized(cc))
         return FRESHNESS_AUTHORIZATION;
     if (fields_has(x->response, FIELD_SET_COOKIE))
         return FRESHNESS_SET_COOKIE;

@@ -237,7 +237,8 @@ void h2_respond(struct h2_stream *st)
 
     s.n = 0;
     s.has_too_many = false;
-    if (atomic_load_explicit(&request_worker_shared(st->h->hw->rw)->is_draining,
+    if (response->is_misdirected ||
+        atomic_load_explicit(&request_worker_shared(st->h->hw->rw)->is_draining,
                              memory_order_relaxed))
         h2_drain(st->h);
     h2_stream_stop_clock(st, H2_CLOCK_BODY);

@@ -16,10 +16,10 @@
 
 /* ---- TLS ---- */
 
-/* The server of all certificates. NULL: errors say why (a missing file, a key that does not match;
- * an expired certificate is a warning), or there are none and no listener needs them: then nothing
- * was added to errors. */
-struct tls_server *listen_tls_new(const struct config *config, struct errors *errors);
+/* The server of all certificates; g, which has its routes and credentials, must outlive it. NULL:
+ * errors say why (a missing file, a key that does not match; an expired certificate is a warning),
+ * or there are none and no listener needs them: then nothing was added to errors. */
+struct tls_server *listen_tls_new(const struct generation *g, struct errors *errors);
 
 /* ---- Listeners ---- */
 

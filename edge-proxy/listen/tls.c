@@ -112,8 +112,18 @@ static void add_folder(struct pairs *p, const struct config_tls *config, struct 
                    config->folder);
 }
 
-struct tls_server *listen_tls_new(const struct config *config, struct errors *errors)
+/* What the site that the client names asks of it. */
+static void on_name(void *arg, const char *name, SSL *ssl)
 {
+    const struct generation *g = arg;
+    struct str host = name != NULL ? str_of(name) : (struct str){NULL, 0};
+
+    credential_ask(g->credentials, route_find_site(g->routes, host), ssl);
+}
+
+struct tls_server *listen_tls_new(const struct generation *g, struct errors *errors)
+{
+    const struct config *config = g->config;
     const struct config_tls *c = &config->tls;
     struct tls_server *t = NULL;
     struct pairs pairs = {0};
@@ -135,6 +145,8 @@ struct tls_server *listen_tls_new(const struct config *config, struct errors *er
                 .is_unknown_refused = c->unknown_name == CONFIG_UNKNOWN_REJECT,
                 .name = "edge-proxy",
                 .alpn = config->http2.is_on ? on_alpn : on_alpn_without_h2,
+                .on_name = on_name,
+                .arg = (void *)g,
             },
             errors);
     free_pairs(&pairs, c->n_certificates);

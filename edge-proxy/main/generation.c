@@ -21,7 +21,7 @@ static void load_tls(struct generation *g, struct errors *errors)
 {
     const struct config *c = g->config;
 
-    g->tls = listen_tls_new(c, errors);
+    g->tls = listen_tls_new(g, errors);
     for (size_t i = 0; c->tls.n_certificates == 0 && c->tls.folder == NULL && i < c->n_listeners;
          i++)
         if (c->listeners[i].is_tls)
@@ -42,9 +42,10 @@ struct generation *generation_load(const char *path, const struct generation *pr
     g = base_zalloc(1, sizeof(*g));
     g->config = config;
     g->https_port = find_https_port(config);
+    g->routes = route_table_new(config);
+    g->credentials = credential_table_new(config, errors);
     load_tls(g, errors);
     g->pools = upstream_pools_new(config, previous != NULL ? previous->pools : NULL, errors);
-    g->routes = route_table_new(config);
     g->rules = rules_table_new(config);
     g->guard = guard_rules_new(config);
     if (errors->n_errors == before)
@@ -61,6 +62,7 @@ void generation_free(struct generation *g)
     rules_table_free(g->rules);
     guard_rules_free(g->guard);
     tls_server_unref(g->tls);
+    credential_table_free(g->credentials);
     config_free(g->config);
     free(g);
 }

@@ -407,7 +407,7 @@ static void forget(struct request *r, struct str path, struct str query)
 
     r->head.path = path;
     r->head.query = query;
-    http_write_key(&key, &r->head, r->client.is_tls);
+    request_write_key(r, &key);
     r->head.path = own_path;
     r->head.query = own_query;
     if (!key.is_full)

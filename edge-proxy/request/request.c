@@ -7,7 +7,7 @@
 
 /* ---- Answers of our own ---- */
 
-static struct request_response own_response(const struct request *r, unsigned status)
+struct request_response request_own_response(const struct request *r, unsigned status)
 {
     return (struct request_response){
         .status = status,
@@ -35,7 +35,7 @@ void request_set_own(struct request *r, unsigned status)
     r->source = SOURCE_OWN;
     r->state = REQUEST_ANSWERED;
     set_own_body(r, status);
-    r->response = own_response(r, status);
+    r->response = request_own_response(r, status);
 }
 
 void request_answer(struct request *r, unsigned status)
@@ -46,17 +46,10 @@ void request_answer(struct request *r, unsigned status)
         worker_count(request_flow(r), COUNT_OWN_ERRORS);
 }
 
-/* true: the client has done too much of it. */
-static bool blame(struct request *r, enum guard_mischief what)
-{
-    return guard_blame(r->rw->shared->guard, r->use->g->guard, request_flow(r), &r->client.ip,
-                       what);
-}
-
 void request_refuse(struct request *r, enum http_verdict why)
 {
     worker_count(request_flow(r), counters_of_verdict(why));
-    (void)blame(r, GUARD_MALFORMED); /* it is closed in any case */
+    (void)request_blame(r, GUARD_MALFORMED); /* it is closed in any case */
     r->cache_status.detail = str_of(http_verdict_label(why));
     request_refuse_status(r, http_verdict_status(why));
 }
@@ -73,146 +66,6 @@ void request_refuse_status(struct request *r, unsigned status)
 }
 
 /* ---- Steps ---- */
-
-enum step_result { STEP_AGAIN, STEP_WAIT };
-
-static enum step_result answer_with(struct request *r, unsigned status)
-{
-    request_answer(r, status);
-    return STEP_WAIT;
-}
-
-/* What is refused or answered without looking at sites: 0 when there is nothing of the kind. */
-static unsigned judge_request(const struct request *r)
-{
-    const struct fields *f = &r->head.fields;
-    uint64_t hops;
-
-    switch (r->head.method) {
-    case HTTP_METHOD_TRACE: /* would show clients what we add for the origin */
-    case HTTP_METHOD_PURGE: /* not for strangers */
-    case HTTP_METHOD_CONNECT:
-        return 405;
-    case HTTP_METHOD_OPTIONS: /* RFC 9110 section 7.6.2 */
-        if (r->head.form == HTTP_ASTERISK_FORM ||
-            (fields_parse_digits(fields_value(f, FIELD_MAX_FORWARDS), &hops) && hops == 0))
-            return 204;
-        break;
-    default:
-        break;
-    }
-    if (fields_count_cdn_loop(f, str_of(request_config(r)->name)) > 0)
-        return 508; /* RFC 8586 */
-    /* Clients take dot segments out (RFC 3986 section 5.2.4); what still has them means to be
-     * routed by one path and served by another. */
-    return http_path_has_dots(r->head.path) ? 400 : 0;
-}
-
-static enum step_result turn_away(struct request *r, unsigned status, enum guard_mischief what)
-{
-    bool is_too_much = blame(r, what);
-
-    request_answer(r, status);
-    r->response.is_close_wanted = is_too_much || r->framing.body != HTTP_BODY_NONE;
-    return STEP_WAIT;
-}
-
-/* After how many seconds the request may come again; 0: it may come now. Limits that it passes are
- * charged even when a later one turns it away: whoever knocks all the time waits longer. */
-static uint32_t charge(struct request *r)
-{
-    const struct config_route *route = r->route.route;
-    uint32_t longest_s = 0;
-
-    for (size_t i = 0; i < route->n_rate_limits; i++) {
-        const struct config_rate_limit *limit = &route->rate_limits[i];
-        struct str key = {NULL, 0};
-        uint32_t wait_s;
-
-        if (limit->key != CONFIG_KEY_CLIENT)
-            (void)request_find_key(r, limit->key, limit->key_name, &key); /* else by client */
-        wait_s = guard_charge(r->rw->shared->guard, r->use->g->guard, limit, key, &r->client.ip);
-        if (wait_s > longest_s)
-            longest_s = wait_s;
-    }
-    return longest_s;
-}
-
-static bool wants_redirect(const struct request *r)
-{
-    return r->route.site->is_redirect_https && !r->client.is_tls && r->use->g->https_port != 0 &&
-           r->head.host.n > 0;
-}
-
-static enum step_result answer_closed(struct request *r)
-{
-    const struct config_maintenance *m = &r->route.site->maintenance;
-
-    r->retry_after_s = m->retry_after_s;
-    request_answer(r, 503);
-    if (m->page.body.p != NULL) {
-        r->own_type = m->page.content_type;
-        r->own_body = m->page.body;
-        r->response = own_response(r, 503);
-    }
-    return STEP_WAIT;
-}
-
-/* Answers that need no origin: false: there is none. */
-static bool answer_by_rules(struct request *r)
-{
-    unsigned status;
-
-    if (wants_redirect(r)) {
-        r->redirect = REDIRECT_HTTPS;
-        /* 308 keeps the method where a 301 would turn a POST into a GET. */
-        status = http_method_is_safe(r->head.method) ? 301 : 308;
-    } else if (r->route.route->redirect_status != 0) {
-        r->redirect = REDIRECT_ROUTE;
-        status = r->route.route->redirect_status;
-    } else {
-        return false;
-    }
-    request_answer(r, status);
-    return true;
-}
-
-static bool is_cacheable(const struct request *r)
-{
-    return r->route.route->is_cached && request_config(r)->cache.memory_bytes != 0 &&
-           !r->is_upgrade && r->framing.body == HTTP_BODY_NONE && r->head.host.n > 0;
-}
-
-static enum step_result step_admit(struct request *r)
-{
-    unsigned status = judge_request(r);
-    enum route_verdict found;
-
-    if (status != 0)
-        return answer_with(r, status);
-    found = route_find(r->use->g->routes, r->head.host, r->head.path, &r->route);
-    if (found == ROUTE_NO_SITE)
-        return turn_away(r, 421, GUARD_STRANGER);
-    if (!guard_allows(r->use->g->guard, r->route.site, r->route.route, &r->client.ip))
-        return turn_away(r, 403, GUARD_FORBIDDEN);
-    if (rules_is_closed(r->route.site, &r->client.ip))
-        return answer_closed(r);
-    if (found == ROUTE_NO_PATH)
-        return answer_with(r, 404);
-    r->retry_after_s = charge(r);
-    if (r->retry_after_s > 0)
-        return turn_away(r, 429, GUARD_RATE); /* RFC 6585 section 4 */
-    if (answer_by_rules(r))
-        return STEP_WAIT;
-    r->is_upgrade = str_is_nocase(r->framing.upgrade, "websocket") &&
-                    r->head.method == HTTP_METHOD_GET && r->framing.body == HTTP_BODY_NONE;
-    r->step = is_cacheable(r) ? REQUEST_LOOK_UP : REQUEST_SEND;
-    if (r->step == REQUEST_SEND) {
-        r->cache_status.forward_reason = "bypass";
-        r->cache_counter = COUNT_CACHE_PASS;
-    }
-    return STEP_AGAIN;
-}
 
 static void on_cache_wake(void *arg, enum cache_wake why, unsigned fail_status);
 
@@ -250,7 +103,7 @@ static enum step_result act_on(struct request *r, const struct cache_result *fou
         return STEP_WAIT;
     case CACHE_UNAVAILABLE:
         r->cache_counter = COUNT_CACHE_MISS;
-        return answer_with(r, 504); /* RFC 9111 section 5.2.1.7 */
+        return request_answer_with(r, 504); /* RFC 9111 section 5.2.1.7 */
     case CACHE_REVALIDATE:
     case CACHE_FETCH:
         r->cache_counter = COUNT_CACHE_MISS;
@@ -269,7 +122,7 @@ static enum step_result step_look_up(struct request *r)
     struct writer key = writer_of(w->scratch, WORKER_SCRATCH_BYTES);
     struct cache_result found;
 
-    http_write_key(&key, &r->head, r->client.is_tls);
+    request_write_key(r, &key);
     r->now_s = clock_wall_s();
     cache_lookup(r->rw->shared->cache,
                  &(struct cache_request){
@@ -284,6 +137,11 @@ static enum step_result step_look_up(struct request *r)
                  },
                  &found);
     return act_on(r, &found);
+}
+
+static enum step_result step_admit(struct request *r)
+{
+    return request_step_admit(r);
 }
 
 static enum step_result step_join(struct request *r)
@@ -518,6 +376,7 @@ static void list_fetch(struct request *r)
     struct request_worker *rw = r->rw;
 
     r->stream = NULL;
+    r->client.certificate = NULL; /* the session's */
     r->next = rw->fetches;
     r->link = &rw->fetches;
     if (rw->fetches != NULL)

@@ -16,6 +16,7 @@
 #include "common/addr/addr.h"
 #include "edge-proxy/cache/cache.h"
 #include "edge-proxy/config/config.h"
+#include "edge-proxy/credential/credential.h"
 #include "edge-proxy/flow/flow.h"
 #include "edge-proxy/guard/guard.h"
 #include "edge-proxy/route/route.h"
@@ -33,6 +34,7 @@ struct generation {
     struct rules_table *rules;
     struct guard_rules *guard;
     struct upstream_pools *pools;
+    struct credential_table *credentials;
     struct tls_server *tls; /* NULL: no TLS listener */
     uint16_t https_port;    /* where redirects to https lead; 0: nowhere */
     unsigned n_workers;     /* that still hold it; main thread only */
@@ -107,6 +109,8 @@ struct request_client {
     bool is_tls;
     const char *protocol;    /* "HTTP/1.1"; until request_start a guess */
     const char *tls_version; /* "TLSv1.3"; NULL: plain */
+    uint64_t policy;         /* of credential: what was asked of the client */
+    const char *certificate; /* the value of Client-Cert; NULL: none was shown */
 };
 
 enum request_state {
@@ -120,6 +124,7 @@ struct request_response {
     bool has_length;      /* of the body, or of the one that HEAD stands for */
     bool has_body;        /* a body follows (it may turn out empty) */
     bool is_close_wanted; /* nothing more after this, on this connection */
+    bool is_misdirected;  /* it belongs on a connection of its own: this one should end */
     uint64_t length;
 };
 

@@ -57,6 +57,8 @@ enum request_step {
 #undef REQUEST_STEP_ENUM_
 };
 
+enum step_result { STEP_AGAIN, STEP_WAIT };
+
 /* Where an answer of our own sends the client. */
 enum request_redirect { REDIRECT_NONE, REDIRECT_HTTPS, REDIRECT_ROUTE };
 
@@ -135,6 +137,12 @@ void request_run(struct request *r);
 void request_go_on(struct request *r);
 /* Answers with a body of our own. */
 void request_answer(struct request *r, unsigned status);
+static inline enum step_result request_answer_with(struct request *r, unsigned status)
+{
+    request_answer(r, status);
+    return STEP_WAIT;
+}
+struct request_response request_own_response(const struct request *r, unsigned status);
 /* The response is one of our own, whatever else is under way. */
 void request_set_own(struct request *r, unsigned status);
 /* The part of the request by which origins are chosen or requests counted; false: it has none. The
@@ -148,6 +156,13 @@ void request_spawn_refresh(struct request *r, struct cache_lead *lead);
 /* Gives r slices of its own in place of the session's. */
 void request_own_head(struct request *r, const struct request *from);
 void request_free(struct request *r);
+
+/* admit.c */
+enum step_result request_step_admit(struct request *r);
+/* true: the client has done too much of it. */
+bool request_blame(struct request *r, enum guard_mischief what);
+/* The key under which the cache has the response. */
+void request_write_key(const struct request *r, struct writer *w);
 
 /* deliver.c: responses, whatever their source. */
 void deliver_object(struct request *r);

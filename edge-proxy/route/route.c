@@ -77,7 +77,7 @@ void route_table_free(struct route_table *t)
     free(t);
 }
 
-static const struct config_site *find_site(const struct route_table *t, struct str host)
+const struct config_site *route_find_site(const struct route_table *t, struct str host)
 {
     char lower[HOST_MAX + 1];
     const struct config_site *site;
@@ -100,7 +100,7 @@ static const struct config_site *find_site(const struct route_table *t, struct s
 enum route_verdict route_find(const struct route_table *t, struct str host, struct str path,
                               struct route *out)
 {
-    out->site = find_site(t, host);
+    out->site = route_find_site(t, host);
     out->route = NULL;
     if (out->site == NULL)
         return ROUTE_NO_SITE;

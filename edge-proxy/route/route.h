@@ -25,6 +25,9 @@ enum route_verdict {
     ROUTE_NO_SITE, /* no site has this host: 421 (RFC 9110 section 15.5.20) */
     ROUTE_NO_PATH, /* the site has no route for this path: 404; out->site is set */
 };
+/* The site of a host, as route_find takes it; empty: of those who name none. NULL: there is none.
+ */
+const struct config_site *route_find_site(const struct route_table *t, struct str host);
 /* host as the client wrote it, without port: the exact name, else the longest wildcard, else "*".
  * Of the site's routes the longest prefix that ends on a segment border. */
 enum route_verdict route_find(const struct route_table *t, struct str host, struct str path,

@@ -161,6 +161,10 @@ static enum counter failure(enum wire_verdict v)
     case SSL_R_NO_SUITABLE_KEY_SHARE:
     case SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS:
         return COUNT_TLS_NO_CIPHER;
+    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+        return COUNT_TLS_NO_CREDENTIAL;
+    case SSL_R_CERTIFICATE_VERIFY_FAILED:
+        return COUNT_TLS_BAD_CREDENTIAL;
     case SSL_R_CALLBACK_FAILED:
         return COUNT_TLS_UNKNOWN_NAME;
     case SSL_R_UNSUPPORTED_PROTOCOL:
@@ -181,10 +185,25 @@ static bool is_h2_chosen(const SSL *ssl)
     return n == 2 && memcmp(name, "h2", 2) == 0;
 }
 
+/* false: what the client has shown is too large to be told to an origin. */
+static bool take_credential(struct session *s)
+{
+    s->client.policy = credential_policy_of(s->wire.ssl);
+    if (has_failed(credential_take(s->wire.ssl, &s->client.certificate))) {
+        worker_count(s->sw->w, COUNT_TLS_BAD_CREDENTIAL);
+        return false;
+    }
+    if (s->client.certificate != NULL)
+        worker_count(s->sw->w, COUNT_TLS_CREDENTIALS);
+    return true;
+}
+
 static enum step_result go_on_with_http(struct session *s)
 {
     struct worker *w = s->sw->w;
 
+    if (!take_credential(s))
+        return STEP_OVER;
     worker_count(w, COUNT_TLS_HANDSHAKES);
     if (SSL_session_reused(s->wire.ssl))
         worker_count(w, COUNT_TLS_RESUMED);

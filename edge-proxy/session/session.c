@@ -111,6 +111,7 @@ static void destroy(struct session *s)
         wire_shut_write(sw->w, &s->wire);
     wheel_clear(&sw->w->wheel, &s->timer);
     wire_close(sw->w, &s->wire);
+    free((char *)s->client.certificate);
     buffer_give(sw->w, s->in);
     *s->link = s->next;
     if (s->next != NULL)

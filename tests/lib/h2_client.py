@@ -41,11 +41,14 @@ class Answer:
 
 
 class H2Client:
-    """credit False: no WINDOW_UPDATE but by hand. settings: what ours say. first goes before TLS."""
+    """credit False: no WINDOW_UPDATE but by hand. settings: what ours say. first goes before TLS.
+    certificate: ours, as issue() of tls_lab gives it."""
 
     def __init__(self, edge, ca, server_name=HOST, settings=None, credit=True, timeout_s=10.0,
-                 port=None, first=b"", source=None):
+                 port=None, first=b"", source=None, certificate=None):
         context = ssl.create_default_context(cafile=str(ca))
+        if certificate:
+            context.load_cert_chain(certificate["certificate"], certificate["key"])
         context.set_alpn_protocols(["h2", "http/1.1"])
         sock = socket.create_connection((edge.address, port or edge.https_port), timeout_s * PATIENCE,
                                         source_address=(source, 0) if source else None)

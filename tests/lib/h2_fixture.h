@@ -71,6 +71,7 @@ static inline struct h2_fixture *h2_fixture_new(void)
     f->shared.arg = f;
     f->generation.config = &h2_config;
     f->generation.routes = route_table_new(&h2_config);
+    f->generation.credentials = credential_table_new(&h2_config, &errors);
     f->generation.rules = rules_table_new(&h2_config);
     f->generation.guard = guard_rules_new(&h2_config);
     f->generation.pools = upstream_pools_new(&h2_config, NULL, &errors);
@@ -92,6 +93,7 @@ static inline void h2_fixture_free(struct h2_fixture *f)
     cache_free(f->shared.cache);
     upstream_pools_free(f->generation.pools);
     route_table_free(f->generation.routes);
+    credential_table_free(f->generation.credentials);
     rules_table_free(f->generation.rules);
     guard_rules_free(f->generation.guard);
     guard_free(f->shared.guard);

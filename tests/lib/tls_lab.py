@@ -33,6 +33,27 @@ def issue(folder, ca, name, sans=(), rsa=False, days=90, extensions=()):
     return {"certificate": str(certificate), "key": str(key)}
 
 
+def make_ca(folder, name):
+    """A CA of its own in folder: ca.crt and ca.key."""
+    folder.mkdir(exist_ok=True)
+    openssl("req", "-x509", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 90,
+            "-keyout", folder / "ca.key", "-out", folder / "ca.crt", "-subj", f"/CN={name}")
+    return folder
+
+
+def revoke(ca, *pairs):
+    """The CA's list of revoked certificates, ca.crl, with these pairs."""
+    database, config = ca / "index.txt", ca / "ca.cnf"
+    database.touch()
+    config.write_text(f"[ca]\ndefault_ca=x\n[x]\ndatabase={database}\ndefault_md=sha256\n"
+                      "default_crl_days=30\nunique_subject=no\n")
+    by = ["-config", config, "-cert", ca / "ca.crt", "-keyfile", ca / "ca.key"]
+    for pair in pairs:
+        openssl("ca", *by, "-revoke", pair["certificate"])
+    openssl("ca", *by, "-gencrl", "-out", ca / "ca.crl")
+    return str(ca / "ca.crl")
+
+
 def context_for(site, **attributes):
     context = ssl.create_default_context(cafile=site.certs.ca)
     for name, value in attributes.items():

@@ -295,6 +295,10 @@ static const struct mistake FILES[] = {
     {"route twice",
      "name: e\nlisten: [127.0.0.1:80]\n" POOL "sites: {a.org: {routes: {/: app, \"/\": app}}}\n",
      "4:34 routes: '/' stands here twice, first in line 4\n"},
+    {"certificates without a CA",
+     "name: e\nlisten: [127.0.0.1:80]\n" POOL
+     "sites: {a.org: {client-certificates: {verify: optional}, routes: {/: app}}}\n",
+     "4:17 required key 'ca' is missing in client-certificates\n"},
     {"no route", "name: e\nlisten: [127.0.0.1:80]\n" POOL "sites: {a.org: {routes: {}}}\n",
      "3:9 warning: pool 'app' is used by no route\n4:25 routes: must not be empty\n"},
     {"host in two sites",

@@ -44,6 +44,22 @@ static void test_names(void **state)
                      FIELD_OTHER);
 }
 
+static void test_a_field_is_taken_out(void **state)
+{
+    fill("A: 1\nClient-Cert: x\nConnection: b\nB: 2\nCLIENT-CERT: y\nClient-Cert-Chain: z");
+    fields_remove(&set, FIELD_CLIENT_CERT);
+    assert_int_equal(set.count, 4);
+    assert_false(fields_has(&set, FIELD_CLIENT_CERT));
+    assert_int_equal(fields_find_name(&set, STR("client-cert")), -1);
+    assert_int_equal(fields_find(&set, FIELD_CONNECTION), 1);
+    assert_int_equal(fields_find(&set, FIELD_CLIENT_CERT_CHAIN), 3);
+    assert_int_equal(set.blocked[0], 1 << 1 | 1 << 2); /* Connection, and what it names */
+    fields_remove(&set, FIELD_COOKIE);
+    assert_int_equal(set.count, 4);
+    assert_true(fields_add(&set, fields_spelling(FIELD_CLIENT_CERT), STR(":MIIB:")));
+    assert_true(str_is(fields_value(&set, FIELD_CLIENT_CERT), ":MIIB:"));
+}
+
 static const struct {
     const char *name, *lines;
     const char *kept; /* names of the lines that are forwarded */
@@ -236,11 +252,17 @@ static void test_numbers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),     cmocka_unit_test(test_hop_by_hop),
-        cmocka_unit_test(test_find),      cmocka_unit_test(test_endless_connection),
-        cmocka_unit_test(test_full),      cmocka_unit_test(test_via),
-        cmocka_unit_test(test_forwarded), cmocka_unit_test(test_cache_status),
-        cmocka_unit_test(test_too_small), cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_a_field_is_taken_out),
+        cmocka_unit_test(test_hop_by_hop),
+        cmocka_unit_test(test_find),
+        cmocka_unit_test(test_endless_connection),
+        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_via),
+        cmocka_unit_test(test_forwarded),
+        cmocka_unit_test(test_cache_status),
+        cmocka_unit_test(test_too_small),
+        cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_aliases),
     };
 

@@ -69,6 +69,8 @@ static const struct store_case store_cases[] = {
      FRESHNESS_PRIVATE, 0, 0},
     {"Authorization (3.5)", "Authorization: x\n", DATE "Cache-Control: max-age=60\n", 200,
      FRESHNESS_AUTHORIZATION, 0, 0},
+    {"a client certificate", "Client-Cert: :eA==:\n", DATE "Cache-Control: max-age=60\n", 200,
+     FRESHNESS_AUTHORIZATION, 0, 0},
     {"Authorization with public", "Authorization: x\n", DATE "Cache-Control: public, max-age=60\n",
      200, FRESHNESS_STORE, 60, 0},
     {"Authorization with s-maxage", "Authorization: x\n", DATE "Cache-Control: s-maxage=60\n", 200,

@@ -104,6 +104,7 @@ static int set_up_with_origin(void **state)
     f->shared.arg = f;
     f->generation.config = &config;
     f->generation.routes = route_table_new(&config);
+    f->generation.credentials = credential_table_new(&config, &errors);
     f->generation.rules = rules_table_new(&config);
     f->generation.guard = guard_rules_new(&config);
     f->generation.pools = upstream_pools_new(&config, NULL, &errors);
@@ -146,6 +147,7 @@ static int tear_down(void **state)
     cache_free(f->shared.cache);
     upstream_pools_free(f->generation.pools);
     route_table_free(f->generation.routes);
+    credential_table_free(f->generation.credentials);
     rules_table_free(f->generation.rules);
     guard_rules_free(f->generation.guard);
     guard_free(f->shared.guard);
