@@ -272,7 +272,7 @@ struct config_site {
     bool is_redirect_https;
     const char *const *tag_fields; /* names of response fields with tags to purge by */
     size_t n_tag_fields;
-    bool has_shown_tags;       /* visitors get them, too */
+    bool has_shown_tags; /* visitors get them, too */
     struct config_credentials credentials;
     struct config_pages pages; /* its own, then everybody's */
     struct config_maintenance maintenance;

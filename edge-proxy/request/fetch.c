@@ -70,10 +70,10 @@ static const struct config_pool *request_pool(const struct request *r)
     return &request_config(r)->pools[r->route.route->pool];
 }
 
-/* The host that the origin is asked for. */
+/* Whom the origin is asked for: without the port, for its certificate. */
 static struct str sent_host(const struct request *r)
 {
-    const char *authority = request_config(r)->pools[r->route.route->pool].host_header;
+    const char *authority = request_pool(r)->host_header;
     struct str host = r->head.host;
     uint16_t port;
 
@@ -127,45 +127,48 @@ void fetch_limit_try(struct request *r)
     wheel_set(&request_flow(r)->wheel, &r->try_timer, timeout_ms, on_try_timeout);
 }
 
-void fetch_start(struct request *r)
+void fetch_describe(struct request *r, struct upstream_request *out)
 {
     static const struct upstream_ops ops = {
-        .write_head = forward_write_head,
+        .describe = forward_describe,
+        .write_target = forward_write_target,
+        .write_fields = forward_write_fields,
         .body_peek = peek_client_body,
         .body_consume = consume_client_body,
         .write_trailers = write_client_trailers,
         .on_interim = on_interim,
         .on_progress = on_progress,
     };
+    const struct config_balance *balance = &request_pool(r)->balance;
 
-    const struct config_pool *pool = request_pool(r);
-    uint64_t key = 0;
-    bool has_key =
-        pool->balance.policy == CONFIG_POLICY_HASH && find_hash_key(r, &pool->balance, &key);
-    struct str preface = {NULL, 0};
+    *out = (struct upstream_request){
+        .ops = &ops,
+        .arg = r,
+        .pools = r->use->g->pools,
+        .pool = r->route.route->pool,
+        .method = r->lead != NULL ? HTTP_METHOD_GET : r->head.method,
+        .has_body = r->framing.body != HTTP_BODY_NONE,
+        .is_body_chunked = r->framing.body == HTTP_BODY_CHUNKED,
+        .host = sent_host(r),
+        .tried = r->tried,
+        .is_fresh_wanted = r->is_fresh_wanted,
+        .is_upgrade = r->is_upgrade,
+    };
+    out->has_key = balance->policy == CONFIG_POLICY_HASH && find_hash_key(r, balance, &out->key);
+}
+
+void fetch_start(struct request *r)
+{
+    unsigned send_proxy = request_pool(r)->send_proxy;
+    struct upstream_request order;
     char header[PROXY_WRITTEN_MAX];
 
-    if (pool->send_proxy != 0)
-        preface = write_preface(r, pool->send_proxy, header);
     r->sent_s = clock_wall_s();
     r->attempts++;
-    r->x = upstream_start(r->rw->upstream,
-                          &(struct upstream_request){
-                              .ops = &ops,
-                              .arg = r,
-                              .pools = r->use->g->pools,
-                              .pool = r->route.route->pool,
-                              .method = r->lead != NULL ? HTTP_METHOD_GET : r->head.method,
-                              .has_body = r->framing.body != HTTP_BODY_NONE,
-                              .is_body_chunked = r->framing.body == HTTP_BODY_CHUNKED,
-                              .host = sent_host(r),
-                              .tried = r->tried,
-                              .key = key,
-                              .has_key = has_key,
-                              .is_fresh_wanted = r->is_fresh_wanted,
-                              .is_upgrade = r->is_upgrade,
-                              .preface = preface,
-                          });
+    fetch_describe(r, &order);
+    if (send_proxy != 0)
+        order.preface = write_preface(r, send_proxy, header);
+    r->x = upstream_start(r->rw->upstream, &order);
     fetch_limit_try(r);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The head of the request as the origin gets it. */
+/* The head of the request as the origin gets it: what does not depend on the version of HTTP. */
 #include "edge-proxy/request/request_internal.h"
 
 /* What we write ourselves, or what must not get through: inputs that origins act on but that no
@@ -137,18 +137,6 @@ static void write_request_id(struct request *r, struct writer *w)
     http_write_known(w, FIELD_X_REQUEST_ID, (struct str){id, REQUEST_ID_BYTES});
 }
 
-static void write_framing(struct request *r, struct writer *w)
-{
-    if (r->framing.body == HTTP_BODY_CHUNKED)
-        fields_write_str(w, STR("Transfer-Encoding: chunked\r\n"));
-    else if (r->framing.has_length && r->lead == NULL)
-        http_write_known_u64(w, FIELD_CONTENT_LENGTH, r->framing.length);
-    if (r->is_upgrade)
-        fields_write_str(w, STR("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
-    else if (r->lead == NULL && fields_has_token(&r->head.fields, FIELD_TE, "trailers"))
-        fields_write_str(w, STR("Connection: TE\r\nTE: trailers\r\n")); /* RFC 9110 10.1.4 */
-}
-
 /* RFC 9111 section 4.3.1 */
 static void write_validators(struct request *r, struct writer *w)
 {
@@ -161,21 +149,33 @@ static void write_validators(struct request *r, struct writer *w)
         http_write_known(w, FIELD_IF_MODIFIED_SINCE, info.last_modified);
 }
 
-static void write_request_line(struct request *r, struct writer *w)
+void forward_describe(void *arg, struct upstream_start *out)
 {
-    fields_write_str(w, r->lead != NULL ? STR("GET") : r->head.method_text);
-    fields_write_str(w, STR(" "));
-    rules_write_path(r->route.route, r->head.path, w);
-    fields_write_str(w, r->head.query);
-    fields_write_str(w, STR(" HTTP/1.1\r\n"));
+    const struct request *r = arg;
+    const char *authority = request_config(r)->pools[r->route.route->pool].host_header;
+
+    *out = (struct upstream_start){
+        .method = r->lead != NULL ? STR("GET") : r->head.method_text,
+        .authority = authority != NULL ? str_of(authority) : r->head.authority,
+        /* RFC 9110 section 10.1.4: for a response to be stored nobody in particular asks. */
+        .takes_trailers =
+            r->lead == NULL && fields_has_token(&r->head.fields, FIELD_TE, "trailers"),
+    };
 }
 
-void forward_write_head(void *arg, struct writer *w)
+void forward_write_target(void *arg, struct writer *w)
 {
     struct request *r = arg;
-    const char *host = request_config(r)->pools[r->route.route->pool].host_header;
+
+    rules_write_path(r->route.route, r->head.path, w);
+    fields_write_str(w, r->head.query);
+}
+
+void forward_write_fields(void *arg, struct writer *w)
+{
+    struct request *r = arg;
     struct field_id_set skip = {{0}};
-    uint8_t *lines;
+    uint8_t *lines = w->p;
 
     r->sent_s = clock_wall_s(); /* it may have waited */
     for (size_t i = 0; i < COUNT_OF(REPLACED); i++)
@@ -183,14 +183,9 @@ void forward_write_head(void *arg, struct writer *w)
     for (size_t i = 0; r->lead != NULL && i < COUNT_OF(OWN_IN_FETCH); i++)
         field_id_set_add(&skip, OWN_IN_FETCH[i]);
     block_aliases(&r->head.fields);
-    write_request_line(r, w);
-    lines = w->p;
-    if (host != NULL || r->head.authority.n > 0)
-        http_write_known(w, FIELD_HOST, host != NULL ? str_of(host) : r->head.authority);
-    else
-        fields_write_str(w, STR("Host: \r\n")); /* RFC 9112 section 3.2 */
     http_write_forwardable(w, &r->head.fields, &skip);
-    write_framing(r, w);
+    if (r->framing.has_length && r->lead == NULL)
+        http_write_known_u64(w, FIELD_CONTENT_LENGTH, r->framing.length);
     write_path(r, w);
     write_forwarded(r, w);
     write_request_id(r, w);
@@ -199,5 +194,4 @@ void forward_write_head(void *arg, struct writer *w)
         write_validators(r, w);
     rules_apply(r->use->g->rules, r->route.route, RULES_REQUEST, w, lines, request_write_variable,
                 r);
-    http_write_end(w);
 }

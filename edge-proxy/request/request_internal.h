@@ -174,6 +174,8 @@ void fetch_judge(struct request *r);
 void fetch_fill(struct request *r);
 /* Ends whatever is under way, in the right way for those who wait. */
 void fetch_drop(struct request *r);
+/* What is asked of upstream. */
+void fetch_describe(struct request *r, struct upstream_request *out);
 /* Too much load for what needs an origin: stale, or 503. */
 void fetch_shed(struct request *r);
 /* Its attempt, once under way, gets only so long. */
@@ -184,7 +186,9 @@ void fetch_retry(struct request *r);
 bool fetch_retry_status(struct request *r);
 
 /* forward.c */
-void forward_write_head(void *arg, struct writer *w);
+void forward_describe(void *arg, struct upstream_start *out);
+void forward_write_target(void *arg, struct writer *w);
+void forward_write_fields(void *arg, struct writer *w);
 
 /* access_log.c */
 /* A worker's random prefix and a running number, in hexadecimal. */

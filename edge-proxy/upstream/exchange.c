@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * One request and its response over one connection. The steps that lead to the request being sent
- * come one after the other; from then on both directions move by themselves, in exchange_pump and
- * read_response.
- */
+/* One request and its response, whichever version of HTTP carries them. */
 #include "edge-proxy/upstream/upstream_internal.h"
 
 #include "common/clock/clock.h"
@@ -35,14 +31,12 @@ const char *upstream_failure_label(enum upstream_failure f)
     return f == UPSTREAM_FINE ? "" : failures[f].label;
 }
 
-static void drop_conn(struct upstream_exchange *x)
+void exchange_leave(struct upstream_exchange *x)
 {
     exchange_let_go(x);
-    if (x->c == NULL)
-        return;
-    balance_finish(x->pool->balance, x->origin->index);
-    dial_close(x->c);
-    x->c = NULL;
+    if (x->is_counted)
+        balance_finish(x->pool->balance, x->origin->index);
+    x->is_counted = false;
 }
 
 /* least_us: what it counts as at least. */
@@ -82,234 +76,8 @@ void exchange_fail(struct upstream_exchange *x, enum upstream_failure why)
         note_latency(x, BALANCE_FAILED_US);
         origin_note(x->origin, x->u->w, result, x->began_ms);
     }
-    drop_conn(x);
-}
-
-void exchange_set_idle(struct upstream_exchange *x)
-{
-    dial_set_timeout(x->c, x->is_tunnel ? x->r.pools->tunnel_idle_ms : x->r.pools->body_idle_ms);
-}
-
-/* ---- The response ---- */
-
-/* The body lies whole in the buffer: others can use the connection while the client reads. */
-static void release_conn(struct upstream_exchange *x)
-{
-    struct dial_conn *c = x->c;
-    const struct wire *wire = dial_wire(c);
-    bool is_sent =
-        x->is_request_sent && !x->is_request_broken && x->out == NULL && !wire_has_rest(wire);
-    bool is_read = x->body.is_ended && x->in->start == x->in->end && !wire_has_pending(wire);
-    bool is_clean = x->framing.is_keep_alive && is_sent && is_read;
-
-    x->step = STEP_OVER;
-    if (!is_clean) {
-        drop_conn(x);
-        return;
-    }
-    balance_finish(x->pool->balance, x->origin->index);
-    x->c = NULL;
-    dial_keep(c, x->pool->config->keep_idle, x->pool->config->idle_timeout_ms);
-    exchange_let_go(x);
-}
-
-/* From here on bytes pass both ways until one side closes (RFC 9110 section 7.8). */
-static void start_tunnel(struct upstream_exchange *x)
-{
-    x->framing.body = HTTP_BODY_UNTIL_CLOSE;
-    x->framing.is_keep_alive = false;
-    x->is_tunnel = true;
-    x->r.has_body = true;
-    x->r.is_body_chunked = false;
-    x->is_request_sent = false;
-}
-
-static enum balance_result result_of_status(unsigned status)
-{
-    if (status < 500)
-        return BALANCE_FINE;
-    return status >= 502 && status <= 504 ? BALANCE_GATEWAY_ERROR : BALANCE_SERVER_ERROR;
-}
-
-static void start_body(struct upstream_exchange *x)
-{
-    enum http_verdict v = http_response_framing(&x->head, x->r.method, &x->framing);
-
-    if (http_is_refusal(v)) {
-        exchange_fail(x, UPSTREAM_FAILED_PROTOCOL);
-        return;
-    }
-    note_latency(x, 1);
-    origin_note(x->origin, x->u->w, result_of_status(x->head.status), x->began_ms);
-    x->has_head = true;
-    x->in->start += x->head.head_bytes;
-    if (x->head.status == 101)
-        start_tunnel(x);
-    body_start(&x->body, x->in, x->framing.body, x->framing.length);
-    exchange_set_idle(x);
-}
-
-static bool take_head(struct upstream_exchange *x)
-{
-    struct str data = buffer_data(x->in);
-    enum http_verdict v;
-
-    x->has_answered |= data.n > 0;
-    v = http_parse_response(&x->head, x->in->bytes + x->in->start, data.n, &HTTP_LIMITS_DEFAULT);
-    if (v == HTTP_MORE)
-        return false;
-    if (v != HTTP_DONE || (x->head.status == 101 && !x->r.is_upgrade)) {
-        exchange_fail(x, UPSTREAM_FAILED_PROTOCOL);
-        return false;
-    }
-    if (x->head.status >= 200 || x->head.status == 101) {
-        start_body(x);
-        return false;
-    }
-    x->r.ops->on_interim(x->r.arg, &x->head);
-    x->in->start += x->head.head_bytes;
-    http_head_clear(&x->head);
-    return true;
-}
-
-static void take_response(struct upstream_exchange *x)
-{
-    struct str data;
-
-    while (!x->has_head && x->failure == UPSTREAM_FINE && take_head(x))
-        continue;
-    if (!x->has_head || x->failure != UPSTREAM_FINE)
-        return;
-    /* Decoding is what finds the end, and framing errors. */
-    (void)body_peek(&x->body, x->in, &data);
-    if (http_is_refusal(x->body.failure)) /* what came before stays the client's */
-        exchange_fail(x, UPSTREAM_FAILED_PROTOCOL);
-    else if (x->body.is_ended)
-        release_conn(x);
-}
-
-static void take_eof(struct upstream_exchange *x, enum wire_verdict v)
-{
-    struct str data;
-
-    if (!x->has_head) {
-        exchange_fail(x, UPSTREAM_FAILED_RESET);
-        return;
-    }
-    /* A reset, or TLS without its goodbye, is no end that could be trusted. */
-    if (v == WIRE_ERROR && x->framing.body == HTTP_BODY_UNTIL_CLOSE && x->head.status != 101) {
-        exchange_fail(x, UPSTREAM_FAILED_TRUNCATED);
-        return;
-    }
-    body_set_eof(&x->body);
-    x->framing.is_keep_alive = false;
-    (void)body_peek(&x->body, x->in, &data);
-    if (!x->body.is_ended && x->framing.body != HTTP_BODY_UNTIL_CLOSE)
-        exchange_fail(x, UPSTREAM_FAILED_TRUNCATED);
-    else
-        release_conn(x);
-}
-
-static size_t response_room(struct upstream_exchange *x)
-{
-    if (x->has_head)
-        return body_room(&x->body, x->in);
-    return sizeof(x->in->bytes) - x->in->end;
-}
-
-static void read_response(struct upstream_exchange *x)
-{
-    size_t room = response_room(x), n;
-    enum wire_verdict v;
-
-    if (room == 0) { /* until the client has taken some; then by its own clock */
-        dial_want(x->c, dial_interest(x->c) & EV_WRITE);
-        dial_clear_timeout(x->c);
-        if (!x->has_head)
-            exchange_fail(x, UPSTREAM_FAILED_PROTOCOL);
-        return;
-    }
-    v = wire_read(x->u->w, dial_wire(x->c), x->in->bytes + x->in->end, room, &n);
-    if (v == WIRE_EOF || v == WIRE_ERROR) {
-        take_eof(x, v);
-        return;
-    }
-    if (v != WIRE_OK)
-        return;
-    x->in->end += (uint32_t)n;
-    if (x->has_head)
-        exchange_set_idle(x);
-    take_response(x);
-}
-
-/* ---- Steps ---- */
-
-enum step_result { STEP_AGAIN, STEP_WAIT };
-
-/* on_open goes on. */
-static enum step_result step_open(struct upstream_exchange *x, short what)
-{
-    return STEP_WAIT;
-}
-
-/* wait.c goes on. */
-static enum step_result step_queue(struct upstream_exchange *x, short what)
-{
-    return STEP_WAIT;
-}
-
-static enum step_result step_send_head(struct upstream_exchange *x, short what)
-{
-    struct worker *worker = x->u->w;
-    struct writer w = writer_of(worker->scratch, BUFFER_BYTES);
-    enum wire_verdict v;
-
-    x->r.ops->write_head(x->r.arg, &w);
-    if (w.is_full) { /* our own additions made a head near the limit too long */
-        exchange_fail(x, UPSTREAM_FAILED_PROTOCOL);
-        return STEP_AGAIN;
-    }
-    v = exchange_send_head(x, worker->scratch, (size_t)((char *)w.p - worker->scratch));
-    if (v == WIRE_ERROR || v == WIRE_EOF) {
-        exchange_fail(x, UPSTREAM_FAILED_RESET);
-        return STEP_AGAIN;
-    }
-    worker_count(worker, COUNT_UPSTREAM_REQUESTS);
-    x->is_request_sent = !x->r.has_body;
-    dial_set_timeout(x->c, x->pool->config->first_byte_timeout_ms);
-    dial_want(x->c, EV_READ);
-    x->step = STEP_EXCHANGE;
-    exchange_pump(x);
-    return STEP_WAIT;
-}
-
-static enum step_result step_exchange(struct upstream_exchange *x, short what)
-{
-    if (what & EV_WRITE)
-        exchange_pump(x);
-    if (what & EV_READ)
-        do
-            read_response(x);
-        while (x->step == STEP_EXCHANGE && wire_has_pending(dial_wire(x->c)) &&
-               dial_interest(x->c) & EV_READ);
-    return STEP_WAIT;
-}
-
-static enum step_result step_over(struct upstream_exchange *x, short what)
-{
-    return STEP_WAIT;
-}
-
-static void run(struct upstream_exchange *x, short what)
-{
-    static enum step_result (*const steps[])(struct upstream_exchange *, short) = {
-#define STEP_ROW_(id, name) step_##name,
-        EXCHANGE_STEPS(STEP_ROW_)
-#undef STEP_ROW_
-    };
-
-    while (steps[x->step](x, what) == STEP_AGAIN)
-        continue;
+    exchange_leave(x);
+    x->ops->drop(x);
 }
 
 static enum upstream_failure failure_of(dial_why why)
@@ -325,7 +93,7 @@ static enum upstream_failure failure_of(dial_why why)
     return failed[dial_verdict(why)];
 }
 
-static void fail_open(struct upstream_exchange *x, dial_why why)
+void exchange_fail_open(struct upstream_exchange *x, dial_why why)
 {
     enum upstream_failure f = failure_of(why);
 
@@ -334,49 +102,25 @@ static void fail_open(struct upstream_exchange *x, dial_why why)
     exchange_fail(x, f);
 }
 
-static void on_open(void *arg, dial_why why)
+void exchange_note_open(struct upstream_exchange *x)
 {
-    struct upstream_exchange *x = arg;
-
-    if (why != 0) {
-        fail_open(x, why);
-    } else {
-        if (atomic_load_explicit(&x->origin->why, memory_order_relaxed) != 0)
-            atomic_store_explicit(&x->origin->why, 0, memory_order_relaxed);
-        x->step = STEP_SEND_HEAD;
-        run(x, 0);
-    }
-    x->r.ops->on_progress(x->r.arg); /* may end x */
+    if (atomic_load_explicit(&x->origin->why, memory_order_relaxed) != 0)
+        atomic_store_explicit(&x->origin->why, 0, memory_order_relaxed);
 }
 
-static void on_event(void *arg, short what)
+static enum balance_result result_of_status(unsigned status)
 {
-    struct upstream_exchange *x = arg;
-
-    run(x, what);
-    x->r.ops->on_progress(x->r.arg); /* may end x */
+    if (status < 500)
+        return BALANCE_FINE;
+    return status >= 502 && status <= 504 ? BALANCE_GATEWAY_ERROR : BALANCE_SERVER_ERROR;
 }
 
-/* Nobody had anything to say: both are told that it is over. */
-static void end_tunnel(struct upstream_exchange *x)
+void exchange_note_head(struct upstream_exchange *x)
 {
-    worker_count(x->u->w, COUNT_TIMEOUT_TUNNEL);
-    body_set_eof(&x->body);
-    release_conn(x);
+    note_latency(x, 1);
+    origin_note(x->origin, x->u->w, result_of_status(x->head.status), x->began_ms);
+    x->has_head = true;
 }
-
-static void on_timeout(void *arg)
-{
-    struct upstream_exchange *x = arg;
-
-    if (x->is_tunnel)
-        end_tunnel(x);
-    else
-        exchange_fail(x, x->has_head ? UPSTREAM_FAILED_IDLE : UPSTREAM_FAILED_FIRST_BYTE);
-    x->r.ops->on_progress(x->r.arg); /* may end x */
-}
-
-static const struct dial_ops conn_ops = {on_open, on_event, on_timeout};
 
 /* ---- The door ---- */
 
@@ -397,35 +141,19 @@ static struct upstream_exchange *take_exchange(struct upstream_worker *u)
 
 static void connect_or_reuse(struct upstream_exchange *x)
 {
-    struct upstream_worker *u = x->u;
     struct dial_target targets[DIAL_TARGETS_MAX];
     size_t n = origin_targets(x->origin, targets);
     struct dial_order o = origin_order(x->origin, targets, n, x->r.host, x->r.preface,
                                        x->pool->config->connect_timeout_ms);
-    dial_why why = 0;
 
     if (n == 0) { /* its last address has just gone */
         exchange_fail(x, UPSTREAM_FAILED_NONE_UP);
         return;
     }
-    if (!x->r.is_fresh_wanted)
-        x->c = dial_take(u->dial, &o, &conn_ops, x);
-    if (x->c != NULL) {
-        x->is_reused = true;
-        x->step = STEP_SEND_HEAD;
-        worker_count(u->w, COUNT_UPSTREAM_REUSES);
-    } else {
-        x->c = dial_open(u->dial, &o, &conn_ops, x, &why);
-        worker_count(u->w, COUNT_UPSTREAM_CONNECTS);
-    }
-    if (x->c == NULL) {
-        fail_open(x, why);
-        return;
-    }
     balance_start(x->pool->balance, x->origin->index);
-    x->in = buffer_take(u->w);
-    if (x->is_reused)
-        run(x, 0);
+    x->is_counted = true;
+    x->in = buffer_take(x->u->w);
+    x->ops->open(x, &o);
 }
 
 void exchange_open(struct upstream_exchange *x)
@@ -446,6 +174,7 @@ struct upstream_exchange *upstream_start(struct upstream_worker *u,
     struct upstream_exchange *x = take_exchange(u);
 
     x->r = *r;
+    x->ops = &exchange_http1;
     x->pool = &r->pools->pools[r->pool];
     ensure(r->pool < r->pools->n && r->pool < u->n_turns);
     exchange_find_origin(x);
@@ -454,7 +183,8 @@ struct upstream_exchange *upstream_start(struct upstream_worker *u,
 
 void upstream_end(struct upstream_exchange *x)
 {
-    drop_conn(x);
+    exchange_leave(x);
+    x->ops->drop(x);
     buffer_give(x->u->w, x->in);
     buffer_give(x->u->w, x->out);
     x->next_free = x->u->free_exchanges;
@@ -512,13 +242,7 @@ enum body_verdict upstream_body_peek(struct upstream_exchange *x, struct str *da
 void upstream_body_consume(struct upstream_exchange *x, size_t n)
 {
     body_consume(&x->body, x->in, n);
-    if (x->c == NULL || dial_interest(x->c) & EV_READ || x->step != STEP_EXCHANGE)
-        return;
-    /* Half of the buffer is free again: go on reading. */
-    if (x->body.ready_end - x->body.ready > BUFFER_BYTES / 2)
-        return;
-    dial_want(x->c, dial_interest(x->c) | EV_READ);
-    exchange_set_idle(x);
+    x->ops->resume(x, n);
 }
 
 void upstream_write_trailers(const struct upstream_exchange *x, struct writer *w)
@@ -529,8 +253,7 @@ void upstream_write_trailers(const struct upstream_exchange *x, struct writer *w
 
 void upstream_pump(struct upstream_exchange *x)
 {
-    if (x->step == STEP_EXCHANGE)
-        exchange_pump(x);
+    x->ops->pump(x);
 }
 
 void upstream_time_out(struct upstream_exchange *x)

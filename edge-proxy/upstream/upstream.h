@@ -112,10 +112,22 @@ enum upstream_failure {
 unsigned upstream_failure_status(enum upstream_failure f);
 const char *upstream_failure_label(enum upstream_failure f);
 
+/* What a request says before its fields. */
+struct upstream_start {
+    struct str method;
+    struct str authority; /* whom it is for; empty: an HTTP/1.0 request that does not say */
+    bool takes_trailers;
+};
+
 /* What the exchange asks of its request. None of them is called from inside a call to upstream,
- * but write_head and the body's, which must not call back. */
+ * but those that write and the body's, which must not call back. */
 struct upstream_ops {
-    void (*write_head)(void *arg, struct writer *w); /* request line, fields, empty line */
+    /* The slices are good until the call into upstream or the loop's is over. */
+    void (*describe)(void *arg, struct upstream_start *out);
+    void (*write_target)(void *arg, struct writer *w); /* path and query */
+    /* Field lines, but for those that each version of HTTP has its own way of saying: whom it is
+     * for, where a body without Content-Length ends, and what concerns one connection. */
+    void (*write_fields)(void *arg, struct writer *w);
     enum body_verdict (*body_peek)(void *arg, struct str *data);
     void (*body_consume)(void *arg, size_t n);
     void (*write_trailers)(void *arg, struct writer *w); /* behind a chunked body: lines */

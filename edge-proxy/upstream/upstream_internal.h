@@ -102,6 +102,19 @@ struct upstream_worker {
 
 /* ---- Exchanges ---- */
 
+/* A version of HTTP. What it finds out it writes into the exchange; who waits for that is told by
+ * the loop, never from inside one of these. */
+struct exchange_ops {
+    /* To o's targets. Has failed, or goes on by itself. */
+    void (*open)(struct upstream_exchange *x, const struct dial_order *o);
+    /* The request's body has more, or has ended. */
+    void (*pump)(struct upstream_exchange *x);
+    /* n bytes of the response's body were taken. */
+    void (*resume)(struct upstream_exchange *x, size_t n);
+    /* Gives up what it has open, in any state. */
+    void (*drop)(struct upstream_exchange *x);
+};
+
 #define EXCHANGE_STEPS(X)   \
     X(OPEN, open)           \
     X(QUEUE, queue)         \
@@ -119,32 +132,42 @@ struct upstream_exchange {
     struct upstream_exchange *next_free;
     struct upstream_worker *u;
     struct upstream_request r;
+    const struct exchange_ops *ops;
     const struct upstream_pool *pool;
     struct upstream_origin *origin; /* NULL: none was up */
     int64_t began_ms;
-    int64_t started_us;  /* where latencies matter */
-    struct dial_conn *c; /* NULL: given back, or none */
+    int64_t started_us; /* where latencies matter */
     enum exchange_step step;
     enum upstream_failure failure;
+    bool is_counted;             /* among the origin's requests under way */
     bool has_slots;              /* one of the pool, one of the origin */
     struct slots_waiter *waiter; /* STEP_QUEUE */
     struct wheel_timer queue_timer;
     bool is_reused, has_sent, has_answered, is_request_sent, is_request_broken, has_head, is_tunnel;
+    /* HTTP/1.1 */
+    struct dial_conn *c; /* NULL: given back, or none */
     struct chunker chunker;
-    struct buffer *in;  /* the response */
     struct buffer *out; /* what is left of the request head, NULL: nothing */
+    /* The response */
+    struct buffer *in;
     struct body body;
     struct http_framing framing;
     struct http_head head;
     char preface[DIAL_PREFACE_MAX]; /* while it waits */
 };
 
-/* exchange.c */
-/* For what comes next of a body or a tunnel. */
-void exchange_set_idle(struct upstream_exchange *x);
-void exchange_fail(struct upstream_exchange *x, enum upstream_failure why);
-/* Its origin is chosen: connects. */
+/* exchange.c: what each version of HTTP does alike. */
+/* Its origin is chosen: opens it. */
 void exchange_open(struct upstream_exchange *x);
+/* Unless it has failed already. The exchange is over. */
+void exchange_fail(struct upstream_exchange *x, enum upstream_failure why);
+void exchange_fail_open(struct upstream_exchange *x, dial_why why);
+/* It is open. */
+void exchange_note_open(struct upstream_exchange *x);
+/* The final head is there, and was framed. */
+void exchange_note_head(struct upstream_exchange *x);
+/* It is no longer one of the origin's requests under way, nor waits to be one. */
+void exchange_leave(struct upstream_exchange *x);
 
 /* wait.c */
 /* Chooses an origin and goes on with exchange_open, at once or later; or fails. */
@@ -152,10 +175,9 @@ void exchange_find_origin(struct upstream_exchange *x);
 /* Gives slots back, or leaves the queue. */
 void exchange_let_go(struct upstream_exchange *x);
 
-/* exchange_send.c: the request. */
-/* WIRE_OK and WIRE_AGAIN_WRITE: what could not be sent is kept and goes out with the body. */
-enum wire_verdict exchange_send_head(struct upstream_exchange *x, const char *bytes, size_t n);
-/* As much of what is left as goes. */
-void exchange_pump(struct upstream_exchange *x);
+/* http1.c */
+extern const struct exchange_ops exchange_http1;
+/* The request's head. */
+void http1_write_head(const struct upstream_request *r, struct writer *w);
 
 #endif

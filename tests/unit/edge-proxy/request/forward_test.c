@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the origin gets to see of a request: composed from a parsed head, compared byte by byte. */
 #include "edge-proxy/request/request_internal.h"
+#include "edge-proxy/upstream/upstream_internal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -112,6 +113,16 @@ static void set_up(struct setup *s, size_t i)
     assert_true(ip_parse(STR("192.0.2.7"), &s->r.client.ip));
 }
 
+static void write_head(struct request *r, struct writer *w)
+{
+    struct upstream_request u;
+
+    fetch_describe(r, &u);
+    http1_write_head(&u, w);
+    assert_false(w->is_full);
+    *w->p = '\0';
+}
+
 static void compose(struct setup *s, size_t i, char *out, size_t cap)
 {
     static const struct http_limits limits = {
@@ -123,9 +134,7 @@ static void compose(struct setup *s, size_t i, char *out, size_t cap)
         http_parse_request(&s->r.head, cases[i].request, strlen(cases[i].request), &limits),
         HTTP_DONE);
     assert_int_equal(http_request_framing(&s->r.head, &s->r.framing), HTTP_DONE);
-    forward_write_head(&s->r, &w);
-    assert_false(w.is_full);
-    *w.p = '\0';
+    write_head(&s->r, &w);
 }
 
 static void origins_get_clean_heads(void **state)
@@ -168,8 +177,7 @@ static void an_owned_head_needs_no_session(void **state)
         request_own_head(&s->r, &s->r);
         memset(request, '#', n);
         free(request);
-        forward_write_head(&s->r, &w);
-        *w.p = '\0';
+        write_head(&s->r, &w);
         assert_string_equal(after, before);
         free(s->r.own_head);
         rules_table_free(s->generation.rules);
