@@ -30,7 +30,8 @@ static void drop_oldest(struct ledger *l, size_t n)
         free(l->lines[i]);
     l->n -= n;
     l->first += n;
-    memmove(l->lines, l->lines + n, l->n * sizeof(l->lines[0]));
+    if (l->n > 0) /* else there may be no lines at all, not even an address */
+        memmove(l->lines, l->lines + n, l->n * sizeof(l->lines[0]));
 }
 
 static void add_line(struct ledger *l, const char *line, size_t n)
