@@ -7,26 +7,38 @@
 
 #include <getopt.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 enum { EXIT_FINE = 0, EXIT_BAD = 1, EXIT_USAGE = 2, GO_ON = -1 };
-enum { OPTION_CHECK = 256 };
+enum { OPTION_CHECK = 256, OPTION_CORE_DUMPS };
 
 struct options {
     const char *path;
     bool is_check;
+    bool has_cores;
 };
+
+void program_forbid_cores(void)
+{
+    struct rlimit limit;
+
+    ensure(getrlimit(RLIMIT_CORE, &limit) == 0);
+    limit.rlim_cur = 0;
+    ensure(setrlimit(RLIMIT_CORE, &limit) == 0);
+}
 
 static int print_usage(const struct program *p, FILE *out, int code)
 {
     fprintf(
         out,
-        "usage: %s -c FILE [--check] [-v]\n"
+        "usage: %s -c FILE [--check] [--core-dumps] [-v]\n"
         "%s"
         "\n"
         "%s\n"
         "\n"
         "  -c, --config FILE   the configuration, %s\n"
         "      --check         read everything that a start would read, say what is wrong, exit\n"
+        "      --core-dumps    may leave them after a crash, with private keys in them\n"
         "  -v, --verbose       log more\n"
         "  -V, --version       print the version\n"
         "  -h, --help          print this\n"
@@ -41,9 +53,13 @@ static int print_usage(const struct program *p, FILE *out, int code)
 static int read_options(const struct program *p, int argc, char **argv, struct options *out)
 {
     static const struct option longs[] = {
-        {"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, OPTION_CHECK},
-        {"verbose", no_argument, NULL, 'v'},      {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'},
+        {"check", no_argument, NULL, OPTION_CHECK},
+        {"verbose", no_argument, NULL, 'v'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {"core-dumps", no_argument, NULL, OPTION_CORE_DUMPS},
+        {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -54,6 +70,9 @@ static int read_options(const struct program *p, int argc, char **argv, struct o
             break;
         case OPTION_CHECK:
             out->is_check = true;
+            break;
+        case OPTION_CORE_DUMPS:
+            out->has_cores = true;
             break;
         case 'v':
             log_set_level(LOG_LEVEL_DEBUG);
@@ -98,6 +117,8 @@ int program_main(const struct program *p, int argc, char **argv)
 
     if (code != GO_ON)
         return code;
+    if (!options.has_cores)
+        program_forbid_cores();
     handover_receive(argv);
     if (options.is_check)
         return check(p, options.path);

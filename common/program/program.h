@@ -26,4 +26,8 @@ struct program {
 /* The exit code: 0 fine, 1 cannot run or is not fine, 2 usage. */
 int program_main(const struct program *p, int argc, char **argv);
 
+/* What crashes from now on leaves no core dump, in which private keys would lie open. The limit of
+ * the process says so, by which collectors like systemd-coredump go, too. program_main does it. */
+void program_forbid_cores(void);
+
 #endif

@@ -2,6 +2,7 @@
 #include "gslb-dns/main/keytool.h"
 
 #include "common/clock/clock.h"
+#include "common/program/program.h"
 #include "gslb-dns/sign/sign.h"
 
 #include <errno.h>
@@ -163,5 +164,6 @@ int keytool_main(int argc, char **argv)
 
     if (code >= 0)
         return code;
+    program_forbid_cores();
     return strcmp(argv[0], "keygen") == 0 ? run_keygen(&call) : run_ds(&call);
 }
