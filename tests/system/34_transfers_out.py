@@ -19,8 +19,8 @@ import dns.rrset  # noqa: E402
 import dns.zone  # noqa: E402
 
 from dns_client import ede_of, read_tcp_message  # noqa: E402
-from gslbtest import (PATIENCE, case, case_table, check, check_equal, check_in, main,  # noqa: E402
-                      run_program, wait_until)
+from gslbtest import (PATIENCE, case, case_table, check, check_equal, check_in, free_port,  # noqa: E402
+                      main, run_program, wait_until)
 from name_servers import SECRET, SERVERS, start_secondary  # noqa: E402
 from site_under_test import Site  # noqa: E402
 
@@ -38,7 +38,11 @@ def build():
     key_file.write_text(f'key "backup" {{\n\talgorithm hmac-sha256;\n\tsecret "{SECRET}";\n}};\n')
     key_file.chmod(0o640)
 
+    site.tls_port = free_port()
+
     def edit(config):
+        config["listen-tls"] = [f"127.0.0.1:{site.tls_port}"]
+        config["tls"] = {"certificates": [site.certs.site("ns.example.net")]}
         config["tsig-keys"] = {"backup": {"secret-file": "backup.key"}, "other": {"secret": SECRET},
                                **{f"by-{a}": {"algorithm": a, "secret": SECRET} for a in ALGORITHMS}}
         config["zones"] = {
@@ -182,14 +186,40 @@ def zones_of_others_are_not_transferred(site):
     check_equal(site.dns.client.send(query, tcp=True).rcode(), dns.rcode.NOTAUTH)
 
 
+def dig_axfr(port, zone, *args):
+    """What dig says of a transfer that it found nothing wrong with."""
+    said = subprocess.run(["dig", "@127.0.0.1", "-p", str(port), "-y", f"hmac-sha256:backup:{SECRET}",
+                           *args, zone, "AXFR"], capture_output=True, text=True, check=True).stdout
+    check_in("XFR size", said)
+    check("expected a TSIG" not in said and "failed" not in said, said[-2000:])
+    return said.replace("\t\t", "\t")
+
+
 @case
 def dig_takes_it(site):
-    said = subprocess.run(["dig", "@127.0.0.1", "-p", str(site.dns.port), "-y",
-                           f"hmac-sha256:backup:{SECRET}", "example.com", "AXFR"],
-                          capture_output=True, text=True, check=True).stdout
-    check_in("XFR size", said)
-    check("expected a TSIG" not in said and "failed" not in said, said)
-    check_in("cdn.example.com.\t3600\tIN\tCNAME\twww.example.com.", said.replace("\t\t", "\t"))
+    check_in("cdn.example.com.\t3600\tIN\tCNAME\twww.example.com.",
+             dig_axfr(site.dns.port, "example.com"))
+
+
+@case
+def dig_takes_it_over_tls(site):
+    """RFC 9103: many records, over more than one message."""
+    before = site.dns.metrics()['gslb_dns_queries_total{transport="tls",family="4"}']
+    said = dig_axfr(site.tls_port, "big.example", "+tls", f"+tls-ca={site.certs.ca}",
+                    "+tls-hostname=ns.example.net")
+    check_in(f"h{N_BIG}.big.example.\t3600\tIN\tA\t192.0.2.1", said)
+    check_in("(TLS)", said)
+    after = site.dns.metrics()['gslb_dns_queries_total{transport="tls",family="4"}']
+    check_equal(after, before + 1, "transfers over TLS")
+
+
+@case
+def tls_lets_nobody_in_who_is_not_listed(site):
+    """Nor does it stand in for the key of a transfer."""
+    said = subprocess.run(["dig", "@127.0.0.1", "-p", str(site.tls_port), "+tls", "example.com", "AXFR"],
+                          capture_output=True, text=True, check=False).stdout
+    check_in("Transfer failed", said)
+    check("CNAME" not in said, said[-2000:])
 
 
 @case
